@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * table.h
+ *	  One Iceberg table of a lake: load it, change it, commit it.
+ *
+ * A change is prepared in a LakeChange: data files and delete files that
+ * are already written are added, files are removed or all dropped, the
+ * summary is filled; lake_change_write() writes manifests, manifest list and
+ * metadata; lake_commit() swaps the catalog rows of any number of tables in
+ * the caller's transaction.  Nothing is visible before that transaction
+ * commits.
+ *
+ * File names.  Every file of a flush is named after a token that was
+ * recorded before (a uuid): data/<token>-<n>.parquet,
+ * metadata/<token>-m<n>.avro, metadata/snap-<id>-<token>.avro,
+ * metadata/<version>-<token>.metadata.json.  lake_table_remove_token()
+ * removes what a token left behind, except what the given metadata
+ * references: that is how orphans of a crash go away without a list of files.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_LAKE_TABLE_H
+#define TARN_LAKE_TABLE_H
+
+#include "postgres.h"
+
+#include "iceberg/manifest.h"
+#include "iceberg/metadata.h"
+#include "lake/lake.h"
+
+typedef struct LakeTable
+{
+	Lake	   *lake;
+	char	   *namespace;
+	char	   *name;
+	char	   *metadata_location;	/* NULL: not in the catalog yet */
+	IcebergMetadata *metadata;
+	const IcebergSchema *schema;	/* the current one */
+	const IcebergSnapshot *snapshot;	/* the current one, or NULL */
+	IcebergManifest *manifests; /* of the current snapshot */
+	int			nmanifests;
+	MemoryContext context;		/* holds all of the above */
+} LakeTable;
+
+/* Loads a table at the catalog's current state; NULL when it is not there (missing_ok) or an error. */
+extern LakeTable *lake_table_load(Lake *lake, const char *namespace, const char *name, bool missing_ok);
+
+/* The same at a known metadata file (time travel, parallel workers). */
+extern LakeTable *lake_table_load_at(Lake *lake, const char *namespace, const char *name, const char *metadata_location);
+
+/* A new table, not in the catalog until its first commit.  Field ids are the caller's. */
+extern LakeTable *lake_table_new(Lake *lake, const char *namespace, const char *name,
+								 IcebergSchema *schema, const IcebergProperty *properties, int nproperties);
+
+extern void lake_table_free(LakeTable *t);
+
+/* <location>/data/<token>-<n>.parquet */
+extern char *lake_data_path(const LakeTable *t, const char *token, int n);
+
+typedef struct LakeChange LakeChange;
+
+extern LakeChange *lake_change_begin(LakeTable *t, const char *token);
+extern void lake_change_add(LakeChange *c, const IcebergDataFile *file);	/* data or position deletes; copied */
+extern void lake_change_drop_all(LakeChange *c);	/* every file the table has now (TRUNCATE, resync) */
+extern void lake_change_summary(LakeChange *c, const char *key, const char *value);
+extern void lake_change_property(LakeChange *c, const char *key, const char *value);	/* table property */
+
+/*
+ * Writes the metadata of the change; the table's new state is in `after`
+ * (own context, child of the current).  Old snapshots beyond the table's
+ * retention are left out of it; the files that only they referenced, and
+ * superseded metadata files, are given to `garbage` (List of char *), to be
+ * removed when no reader can need them any more.
+ */
+extern LakeTable *lake_change_write(LakeChange *c, List **garbage);
+
+/* Swaps the catalog rows: from[i] (metadata_location NULL: create) to to[i]. */
+extern void lake_commit(LakeTable **from, LakeTable **to, int n);
+
+/* Removes files of `token` that table state `t` (NULL: none) does not reference; returns how many. */
+extern int	lake_table_remove_token(Lake *lake, const char *location, const char *token, const LakeTable *t);
+
+/* Every file of a table's location: for drop_pipeline(drop_data => true). */
+extern int	lake_table_remove_all(Lake *lake, const char *location);
+
+/* A data file entry from what the Parquet writer says: metrics, truncated bounds, split offsets. */
+extern void lake_data_file(IcebergDataFile *file, const char *path,
+						   const IcebergSchema *schema, const struct ParquetFileSummary *summary);
+
+/* Live rows and files by the snapshot's summary; -1 unknown. */
+extern int64 lake_table_rows(const LakeTable *t);
+
+#endif							/* TARN_LAKE_TABLE_H */

@@ -1,0 +1,246 @@
+-- tarn 1.0: lake tables (Apache Iceberg) written by change capture and read by a foreign data wrapper
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION tarn" to load this file. \quit
+
+------------------------------------------------------------------------
+-- The foreign data wrapper: a server is a lake
+------------------------------------------------------------------------
+
+CREATE FUNCTION tarn.fdw_handler() RETURNS fdw_handler
+AS 'MODULE_PATHNAME', 'tarn_fdw_handler' LANGUAGE C STRICT;
+
+CREATE FUNCTION tarn.fdw_validator(options text[], catalog oid) RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_fdw_validator' LANGUAGE C STRICT;
+
+CREATE FOREIGN DATA WRAPPER tarn HANDLER tarn.fdw_handler VALIDATOR tarn.fdw_validator;
+
+------------------------------------------------------------------------
+-- The embedded catalog: the Iceberg SQL catalog, schema version V1
+------------------------------------------------------------------------
+
+CREATE SCHEMA tarn_catalog;
+
+CREATE TABLE tarn_catalog.iceberg_tables (
+	catalog_name varchar(255) NOT NULL,
+	table_namespace varchar(255) NOT NULL,
+	table_name varchar(255) NOT NULL,
+	metadata_location varchar(1000),
+	previous_metadata_location varchar(1000),
+	iceberg_type varchar(5),
+	PRIMARY KEY (catalog_name, table_namespace, table_name)
+) WITH (fillfactor = 70);
+
+CREATE TABLE tarn_catalog.iceberg_namespace_properties (
+	catalog_name varchar(255) NOT NULL,
+	namespace varchar(255) NOT NULL,
+	property_key varchar(255) NOT NULL,
+	property_value varchar(1000),
+	PRIMARY KEY (catalog_name, namespace, property_key)
+);
+
+SELECT pg_catalog.pg_extension_config_dump('tarn_catalog.iceberg_tables', '');
+SELECT pg_catalog.pg_extension_config_dump('tarn_catalog.iceberg_namespace_properties', '');
+
+------------------------------------------------------------------------
+-- Pipelines
+------------------------------------------------------------------------
+
+-- One row a pipeline: what was asked for, and how far the lake is.
+CREATE TABLE tarn.pipeline (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	name name NOT NULL UNIQUE,
+	owner oid NOT NULL,
+	lake name NOT NULL,
+	publications name[] NOT NULL,
+	enabled boolean NOT NULL DEFAULT true,
+	flush_interval interval NOT NULL,
+	memory_limit bigint NOT NULL,
+	options text[] NOT NULL DEFAULT '{}',
+	-- identity of the source: a copy of this database must not write into the lake
+	database oid NOT NULL,
+	system_identifier bigint NOT NULL,
+	timeline integer,
+	-- the slot's name; lsn is NULL until the slot exists
+	slot name NOT NULL,
+	lsn pg_lsn,
+	last_commit timestamptz,
+	-- files of the flush under way are named after this token, so that a crash leaves no unknown file
+	flush_token uuid NOT NULL
+);
+
+-- One row a mirrored table.  state: copy (waiting or being copied), catchup (copied up to lsn, behind the
+-- pipeline), live (follows the pipeline's lsn), stopped (see error)
+CREATE TABLE tarn.pipeline_table (
+	pipeline_id integer NOT NULL REFERENCES tarn.pipeline ON DELETE CASCADE,
+	relid oid NOT NULL,
+	source_schema name NOT NULL,
+	source_table name NOT NULL,
+	lake name NOT NULL,
+	namespace text NOT NULL,
+	table_name text NOT NULL,
+	state text NOT NULL CHECK (state IN ('copy', 'catchup', 'live', 'stopped')),
+	lsn pg_lsn,
+	copy_token uuid,
+	row_count bigint,
+	file_count bigint,
+	options text[] NOT NULL DEFAULT '{}',
+	error text,
+	error_at timestamptz,
+	PRIMARY KEY (pipeline_id, relid),
+	UNIQUE (lake, namespace, table_name)
+) WITH (fillfactor = 70);
+
+-- Files that no current snapshot references: removed when no reader can need them.
+CREATE TABLE tarn.garbage (
+	lake name NOT NULL,
+	path text NOT NULL,
+	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
+	since timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+CREATE INDEX garbage_since ON tarn.garbage (lake, since);
+
+SELECT pg_catalog.pg_extension_config_dump('tarn.pipeline', '');
+SELECT pg_catalog.pg_extension_config_dump('tarn.pipeline_table', '');
+SELECT pg_catalog.pg_extension_config_dump('tarn.garbage', '');
+
+------------------------------------------------------------------------
+-- Functions
+------------------------------------------------------------------------
+
+CREATE FUNCTION tarn.create_pipeline(
+	name name,
+	lake name,
+	publications name[],
+	flush_interval interval DEFAULT '10 s',
+	memory_limit text DEFAULT '256MB',
+	options text[] DEFAULT '{}')
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_create_pipeline' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.drop_pipeline(name name, drop_data boolean DEFAULT false)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_drop_pipeline' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.pause(pipeline name)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_pause' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.resume(pipeline name)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_resume' LANGUAGE C VOLATILE STRICT;
+
+-- Returns when all that was committed before the call is in the lake: the position it waited for.
+CREATE FUNCTION tarn.flush(pipeline name, timeout interval DEFAULT '5 min')
+RETURNS pg_lsn
+AS 'MODULE_PATHNAME', 'tarn_flush' LANGUAGE C VOLATILE STRICT;
+
+-- How files of one table are written: '{codec=lz4_raw, encoding=compact}'.
+CREATE FUNCTION tarn.set_table_options(pipeline name, source regclass, options text[])
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_set_table_options' LANGUAGE C VOLATILE STRICT;
+
+-- What the processes know, for the views.
+CREATE FUNCTION tarn.pipeline_status(
+	OUT pipeline_id integer,
+	OUT pid integer,
+	OUT state text,
+	OUT detail text,
+	OUT received_lsn pg_lsn,
+	OUT committed_lsn pg_lsn,
+	OUT confirmed_lsn pg_lsn,
+	OUT committed_time timestamptz,
+	OUT lag_seconds double precision,
+	OUT last_flush timestamptz,
+	OUT flushes bigint,
+	OUT transactions bigint,
+	OUT inserts bigint,
+	OUT updates bigint,
+	OUT deletes bigint,
+	OUT truncates bigint,
+	OUT buffered_bytes bigint,
+	OUT written_bytes bigint,
+	OUT failures integer,
+	OUT last_error text,
+	OUT last_error_at timestamptz)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tarn_pipeline_status' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.copy_status(
+	OUT pipeline_id integer,
+	OUT relid oid,
+	OUT blocks_done bigint,
+	OUT blocks_total bigint,
+	OUT rows_copied bigint)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'tarn_copy_status' LANGUAGE C VOLATILE STRICT;
+
+------------------------------------------------------------------------
+-- Views
+------------------------------------------------------------------------
+
+CREATE VIEW tarn.pipelines AS
+SELECT p.name,
+	p.lake,
+	p.publications,
+	pg_catalog.pg_get_userbyid(p.owner) AS owner,
+	CASE WHEN NOT p.enabled THEN 'paused' ELSE coalesce(s.state, 'unknown') END AS state,
+	s.detail,
+	s.pid,
+	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+		ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), coalesce(s.committed_lsn, p.lsn)) END AS lag_bytes,
+	s.lag_seconds,
+	s.received_lsn,
+	coalesce(s.committed_lsn, p.lsn) AS committed_lsn,
+	r.confirmed_flush_lsn AS confirmed_lsn,
+	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+		ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn) END AS retained_wal_bytes,
+	p.last_commit,
+	s.flushes,
+	s.transactions,
+	s.inserts,
+	s.updates,
+	s.deletes,
+	s.truncates,
+	s.buffered_bytes,
+	s.written_bytes,
+	s.failures,
+	s.last_error,
+	s.last_error_at,
+	p.flush_interval,
+	p.memory_limit,
+	p.slot
+FROM tarn.pipeline p
+LEFT JOIN tarn.pipeline_status() s ON s.pipeline_id = p.id
+LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot;
+
+CREATE VIEW tarn.tables AS
+SELECT p.name AS pipeline,
+	t.source_schema AS schema,
+	t.source_table AS "table",
+	t.lake,
+	t.namespace AS lake_namespace,
+	t.table_name AS lake_table,
+	CASE WHEN t.state = 'copy' AND c.relid IS NOT NULL THEN 'copying' ELSE t.state END AS state,
+	CASE WHEN t.state <> 'copy' THEN 100.0
+		WHEN c.blocks_total > 0 THEN pg_catalog.round(100.0 * c.blocks_done / c.blocks_total, 1)
+		ELSE 0.0 END AS copied_percent,
+	coalesce(t.row_count, c.rows_copied) AS rows,
+	t.file_count AS files,
+	CASE WHEN t.state = 'live' THEN p.lsn ELSE t.lsn END AS lsn,
+	t.options,
+	t.error,
+	t.error_at
+FROM tarn.pipeline_table t
+JOIN tarn.pipeline p ON p.id = t.pipeline_id
+LEFT JOIN tarn.copy_status() c ON c.pipeline_id = t.pipeline_id AND c.relid = t.relid;
+
+------------------------------------------------------------------------
+-- Rights
+------------------------------------------------------------------------
+
+REVOKE ALL ON FUNCTION tarn.pipeline_status(), tarn.copy_status() FROM PUBLIC;
+GRANT USAGE ON SCHEMA tarn TO PUBLIC;
+GRANT USAGE ON SCHEMA tarn_catalog TO pg_monitor;
+GRANT EXECUTE ON FUNCTION tarn.pipeline_status(), tarn.copy_status() TO pg_monitor;
+GRANT SELECT ON tarn.pipelines, tarn.tables TO pg_monitor;
