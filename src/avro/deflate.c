@@ -40,14 +40,15 @@ char *
 avro_grow(const Cursor *c, char *buffer, size_t *capacity, size_t limit)
 {
 	if (*capacity >= limit)
-		cursor_fail(c, "block expands to more than %zu bytes", limit);
+		cursor_fail(c, "data expands to more than %zu bytes", limit);
 	*capacity = Min(*capacity * 2, limit);
 	CHECK_FOR_INTERRUPTS();
 	return repalloc(buffer, *capacity);
 }
 
 char *
-avro_inflate(const Cursor *c, const void *in, size_t in_size, size_t limit, size_t *size)
+avro_inflate(const Cursor *c, const void *in, size_t in_size, bool gzip,
+			 size_t limit, size_t *size)
 {
 	size_t		capacity = Min(Max(in_size, 256) * 4, limit);
 	char	   *out;
@@ -56,13 +57,13 @@ avro_inflate(const Cursor *c, const void *in, size_t in_size, size_t limit, size
 	int			rc;
 
 	if (in_size > PG_INT32_MAX)
-		cursor_fail(c, "block of %zu bytes", in_size);
+		cursor_fail(c, "%zu compressed bytes", in_size);
 	out = palloc(capacity);
 	stream.zalloc = zlib_alloc;
 	stream.zfree = zlib_free;
 	stream.next_in = unconstify(Bytef *, (const Bytef *) in);
 	stream.avail_in = (uInt) in_size;
-	check_started(inflateInit2(&stream, -MAX_WBITS));
+	check_started(inflateInit2(&stream, gzip ? MAX_WBITS + 16 : -MAX_WBITS));
 	do
 	{
 		if (n == capacity)
@@ -74,7 +75,7 @@ avro_inflate(const Cursor *c, const void *in, size_t in_size, size_t limit, size
 	} while (rc == Z_OK && (stream.avail_in > 0 || stream.avail_out == 0));
 	inflateEnd(&stream);
 	if (rc != Z_STREAM_END)
-		cursor_fail(c, "block does not decompress (deflate)");
+		cursor_fail(c, "data does not decompress");
 	*size = n;
 	return out;
 }

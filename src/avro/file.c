@@ -44,7 +44,7 @@ static const AvroCodec codecs[] = {
 static void
 expand_deflate(AvroFile *f, const uint8 *in, size_t in_size, char **data, size_t *size)
 {
-	*data = avro_inflate(&f->cursor, in, in_size, AVRO_MAX_BLOCK, size);
+	*data = avro_inflate(&f->cursor, in, in_size, false, AVRO_MAX_BLOCK, size);
 }
 
 /* Snappy's own framing of Avro: the block, then the CRC-32 of what is inside, big endian. */
@@ -222,7 +222,13 @@ next_block(AvroFile *f)
 	data = (char *) unconstify(uint8 *, bytes);
 	data_size = (size_t) size;
 	if (codecs[f->codec].expand != NULL)
+	{
+		if (f->expanded != NULL)
+			pfree(f->expanded);
+		f->expanded = NULL;
 		codecs[f->codec].expand(f, bytes, (size_t) size, &data, &data_size);
+		f->expanded = data;
+	}
 	if ((uint64) count > data_size)
 		cursor_fail(c, "block of %lld data in %zu bytes", (long long) count, data_size);
 	cursor_init(&f->block, data, data_size, "Avro block", f->object, offset);
@@ -230,7 +236,7 @@ next_block(AvroFile *f)
 }
 
 bool
-avro_file_next(AvroFile *f, AvroValue *value)
+avro_file_more(AvroFile *f)
 {
 	while (f->left == 0)
 	{
@@ -241,6 +247,14 @@ avro_file_next(AvroFile *f, AvroValue *value)
 		CHECK_FOR_INTERRUPTS();
 		next_block(f);
 	}
+	return true;
+}
+
+bool
+avro_file_next(AvroFile *f, AvroValue *value)
+{
+	if (!avro_file_more(f))
+		return false;
 	f->left--;
 	avro_read(&f->block, f->schema, value);
 	return true;

@@ -25,6 +25,7 @@ typedef struct AvroFile
 	Cursor		cursor;			/* rest of the file */
 	Cursor		block;			/* rest of the current block */
 	int64		left;			/* data left in the block */
+	char	   *expanded;		/* the block's memory when it was compressed */
 	char		sync[16];
 	int			codec;
 } AvroFile;
@@ -32,7 +33,16 @@ typedef struct AvroFile
 extern AvroFile *avro_file_open(const void *data, size_t size, const char *object);
 extern const char *avro_file_meta(const AvroFile *f, const char *key);	/* NULL when absent */
 
-/* The next datum, valid until the memory context is reset; false at the end. */
+/*
+ * Is there another datum?  Opens the next block when the current one is used
+ * up: in the current memory context, which must live as long as the file.
+ */
+extern bool avro_file_more(AvroFile *f);
+
+/*
+ * The next datum; false at the end.  Its tree is in the current memory
+ * context, its strings are valid until the next call of either function.
+ */
 extern bool avro_file_next(AvroFile *f, AvroValue *value);
 
 typedef struct AvroWriter
