@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * errcodes.h
+ *	  The SQLSTATEs that standalone code raises or tests for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_SHIM_ERRCODES_H
+#define TARN_SHIM_ERRCODES_H
+
+#define PGSIXBIT(ch) (((ch) - '0') & 0x3F)
+#define MAKE_SQLSTATE(ch1, ch2, ch3, ch4, ch5) \
+	(PGSIXBIT(ch1) + (PGSIXBIT(ch2) << 6) + (PGSIXBIT(ch3) << 12) + \
+	 (PGSIXBIT(ch4) << 18) + (PGSIXBIT(ch5) << 24))
+
+#define ERRCODE_SUCCESSFUL_COMPLETION MAKE_SQLSTATE('0', '0', '0', '0', '0')
+#define ERRCODE_WARNING MAKE_SQLSTATE('0', '1', '0', '0', '0')
+#define ERRCODE_CONNECTION_EXCEPTION MAKE_SQLSTATE('0', '8', '0', '0', '0')
+#define ERRCODE_CONNECTION_FAILURE MAKE_SQLSTATE('0', '8', '0', '0', '6')
+#define ERRCODE_PROTOCOL_VIOLATION MAKE_SQLSTATE('0', '8', 'P', '0', '1')
+#define ERRCODE_FEATURE_NOT_SUPPORTED MAKE_SQLSTATE('0', 'A', '0', '0', '0')
+#define ERRCODE_DATA_EXCEPTION MAKE_SQLSTATE('2', '2', '0', '0', '0')
+#define ERRCODE_CHARACTER_NOT_IN_REPERTOIRE MAKE_SQLSTATE('2', '2', '0', '2', '1')
+#define ERRCODE_DATETIME_VALUE_OUT_OF_RANGE MAKE_SQLSTATE('2', '2', '0', '0', '8')
+#define ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE MAKE_SQLSTATE('2', '2', '0', '0', '3')
+#define ERRCODE_INVALID_PARAMETER_VALUE MAKE_SQLSTATE('2', '2', '0', '2', '3')
+#define ERRCODE_INVALID_TEXT_REPRESENTATION MAKE_SQLSTATE('2', '2', 'P', '0', '2')
+#define ERRCODE_INVALID_BINARY_REPRESENTATION MAKE_SQLSTATE('2', '2', 'P', '0', '3')
+#define ERRCODE_UNTRANSLATABLE_CHARACTER MAKE_SQLSTATE('2', '2', 'P', '0', '5')
+#define ERRCODE_INSUFFICIENT_PRIVILEGE MAKE_SQLSTATE('4', '2', '5', '0', '1')
+#define ERRCODE_SYNTAX_ERROR MAKE_SQLSTATE('4', '2', '6', '0', '1')
+#define ERRCODE_DATATYPE_MISMATCH MAKE_SQLSTATE('4', '2', '8', '0', '4')
+#define ERRCODE_WRONG_OBJECT_TYPE MAKE_SQLSTATE('4', '2', '8', '0', '9')
+#define ERRCODE_UNDEFINED_OBJECT MAKE_SQLSTATE('4', '2', '7', '0', '4')
+#define ERRCODE_DUPLICATE_OBJECT MAKE_SQLSTATE('4', '2', '7', '1', '0')
+#define ERRCODE_INSUFFICIENT_RESOURCES MAKE_SQLSTATE('5', '3', '0', '0', '0')
+#define ERRCODE_DISK_FULL MAKE_SQLSTATE('5', '3', '1', '0', '0')
+#define ERRCODE_OUT_OF_MEMORY MAKE_SQLSTATE('5', '3', '2', '0', '0')
+#define ERRCODE_PROGRAM_LIMIT_EXCEEDED MAKE_SQLSTATE('5', '4', '0', '0', '0')
+#define ERRCODE_STATEMENT_TOO_COMPLEX MAKE_SQLSTATE('5', '4', '0', '0', '1')
+#define ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE MAKE_SQLSTATE('5', '5', '0', '0', '0')
+#define ERRCODE_OBJECT_IN_USE MAKE_SQLSTATE('5', '5', '0', '0', '6')
+#define ERRCODE_QUERY_CANCELED MAKE_SQLSTATE('5', '7', '0', '1', '4')
+#define ERRCODE_SYSTEM_ERROR MAKE_SQLSTATE('5', '8', '0', '0', '0')
+#define ERRCODE_IO_ERROR MAKE_SQLSTATE('5', '8', '0', '3', '0')
+#define ERRCODE_UNDEFINED_FILE MAKE_SQLSTATE('5', '8', 'P', '0', '1')
+#define ERRCODE_DUPLICATE_FILE MAKE_SQLSTATE('5', '8', 'P', '0', '2')
+#define ERRCODE_FDW_ERROR MAKE_SQLSTATE('H', 'V', '0', '0', '0')
+#define ERRCODE_FDW_INVALID_OPTION_NAME MAKE_SQLSTATE('H', 'V', '0', '0', 'D')
+#define ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE MAKE_SQLSTATE('H', 'V', '0', '2', '4')
+#define ERRCODE_INTERNAL_ERROR MAKE_SQLSTATE('X', 'X', '0', '0', '0')
+#define ERRCODE_DATA_CORRUPTED MAKE_SQLSTATE('X', 'X', '0', '0', '1')
+#define ERRCODE_INDEX_CORRUPTED MAKE_SQLSTATE('X', 'X', '0', '0', '2')
+
+#endif							/* TARN_SHIM_ERRCODES_H */
