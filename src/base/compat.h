@@ -17,4 +17,9 @@
 #error "tarn needs PostgreSQL 15 or later"
 #endif
 
+/* 18 spells it pg_noreturn, and in front of the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 #endif							/* TARN_BASE_COMPAT_H */

@@ -18,6 +18,8 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
+
 typedef struct Cursor
 {
 	const uint8 *start;			/* first byte of the block */
@@ -32,10 +34,10 @@ extern void cursor_init(Cursor *c, const void *data, size_t size,
 						const char *what, const char *object, uint64 file_offset);
 
 /* Raise ERRCODE_DATA_CORRUPTED: could not read <what> in "<object>": <problem> */
-extern void cursor_fail(const Cursor *c, const char *fmt,...) pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void cursor_fail(const Cursor *c, const char *fmt,...) pg_attribute_printf(2, 3);
 
 /* Fails unless `size` more bytes are there; the slow half of the readers. */
-extern void cursor_short(const Cursor *c, uint64 size) pg_attribute_noreturn();
+pg_noreturn extern void cursor_short(const Cursor *c, uint64 size);
 
 static inline size_t
 cursor_left(const Cursor *c)
