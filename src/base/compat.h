@@ -22,4 +22,38 @@
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
+/*
+ * Foreign data wrapper: arguments that later versions added to the makers of
+ * paths and to parseTypeString, where EXPLAIN's functions are declared, and
+ * whose user mapping a scan uses.
+ */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_EXPLAIN_HEADER "commands/explain_format.h"
+#define COMPAT_EXPLAIN_STATE_HEADER "commands/explain_state.h"
+#define collation_is_c(collation) (pg_newlocale_from_collation(collation)->collate_is_c)
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, required_outer) \
+	create_foreignscan_path(root, rel, NULL, rows, 0, startup, total, NIL, required_outer, NULL, NIL, NIL)
+#else
+#define COMPAT_EXPLAIN_HEADER "commands/explain.h"
+#define COMPAT_EXPLAIN_STATE_HEADER "commands/explain.h"
+#define collation_is_c(collation) lc_collate_is_c(collation)
+#if PG_VERSION_NUM >= 170000
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, required_outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, required_outer, NULL, NIL, NIL)
+#else
+#define compat_create_foreignscan_path(root, rel, rows, startup, total, required_outer) \
+	create_foreignscan_path(root, rel, NULL, rows, startup, total, NIL, required_outer, NULL, NIL)
+#endif
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define compat_parse_type(text, type, typmod) parseTypeString(text, type, typmod, NULL)
+#define compat_rel_user(root, rel) ((rel)->userid)
+#define compat_scan_user(plan, estate) ((plan)->checkAsUser)
+#else
+#define compat_parse_type(text, type, typmod) parseTypeString(text, type, typmod, true)
+#define compat_rel_user(root, rel) (planner_rt_fetch((rel)->relid, root)->checkAsUser)
+#define compat_scan_user(plan, estate) (exec_rt_fetch((plan)->scan.scanrelid, estate)->checkAsUser)
+#endif
+
 #endif							/* TARN_BASE_COMPAT_H */

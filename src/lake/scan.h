@@ -26,10 +26,11 @@
 
 typedef struct LakeScanTask
 {
-	IcebergDataFile *file;
+	const IcebergDataFile *file;
 	int64		sequence_number;
-	IcebergManifestEntry **deletes; /* position deletes that may apply */
+	const IcebergManifestEntry **deletes;	/* position deletes that may apply */
 	int			ndeletes;
+	int			index;			/* of the file in the snapshot, for the scan's own use */
 } LakeScanTask;
 
 typedef struct LakeScanCounters
@@ -55,11 +56,22 @@ typedef struct LakeScan
 	LakeScanTask *tasks;
 	int			ntasks;
 	LakeScanCounters counters;
+	struct LakeScanFiles *files;	/* what the manifests said; private */
 	MemoryContext context;
 } LakeScan;
 
-/* field_ids: the projection (must exist in the table's schema). The filter's constants have the fields' types. */
+/*
+ * field_ids: the projection (must exist in the table's schema).  The filter's
+ * constants have the fields' types.  The scan lives in a context of its own,
+ * child of the current one; `table` and `filter` must outlive it.
+ */
 extern LakeScan *lake_scan_plan(LakeTable *table, const int *field_ids, int nfields, Filter *filter);
+
+/* The same snapshot and projection under another filter (a rescan): manifests and deletes that were read are kept. */
+extern void lake_scan_replan(LakeScan *scan, Filter *filter);
+
+/* Closes what it holds open, and its readers. */
+extern void lake_scan_end(LakeScan *scan);
 
 typedef struct LakeBatch
 {
@@ -74,7 +86,7 @@ typedef struct LakeBatch
 
 typedef struct LakeReader LakeReader;
 
-/* Row groups of a task, for sharing work: opens the file's footer. */
+/* Row groups of a task, for sharing work: opens the file's footer.  Freed with the scan at the latest. */
 extern LakeReader *lake_reader_open(LakeScan *scan, int task);
 extern int	lake_reader_nrow_groups(LakeReader *r);
 
@@ -83,8 +95,10 @@ extern bool lake_reader_group(LakeReader *r, int group, LakeBatch *batch);
 extern void lake_reader_close(LakeReader *r);
 
 /*
- * Values of chosen rows of one data file (positions ascending), for values
- * that an UPDATE left unchanged: appended to out[0..nfields-1].
+ * Values of chosen rows of one data file (positions ascending, each once),
+ * for values that an UPDATE left unchanged: appended to out[0..nfields-1],
+ * plain vectors of the fields' types.  Only the pages that hold such rows
+ * are read.  Deletes are not looked at.
  */
 extern void lake_read_rows(LakeTable *table, const char *path, const int *field_ids, int nfields,
 						   const uint64 *positions, uint32 n, ColumnVector **out);

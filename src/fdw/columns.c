@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * columns.c
+ *	  A column of a foreign table bound to a field of the lake table.
+ *
+ * A column may have the type that the field came from, one that the field's
+ * type promotes to, or, over a lake string, any type: the text then goes
+ * through that type's input function.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fdw/fdw.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/* A lake string through the input function of the column's type. */
+static void
+convert_init_input(ColumnConvert *convert, Oid pg_type, int32 typmod,
+				   const char *column, const char *relation, MemoryContext context)
+{
+	Oid			function;
+
+	memset(convert, 0, sizeof(ColumnConvert));
+	convert->kind = CONVERT_OUTPUT;
+	convert->type.id = LAKE_STRING;
+	convert->pg_type = pg_type;
+	convert->typmod = typmod;
+	strlcpy(convert->name, column, NAMEDATALEN);
+	convert->relation = MemoryContextStrdup(context, relation);
+	getTypeInputInfo(pg_type, &function, &convert->input_param);
+	fmgr_info_cxt(function, &convert->input, context);
+}
+
+bool
+fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType type,
+				 const char *column, const char *relation, MemoryContext context, char **reason)
+{
+	bool		mapped;
+
+	/* domains are kept as their base type; their checks held where the rows come from */
+	pg_type = getBaseTypeAndTypmod(pg_type, &typmod);
+
+	/* a numeric without precision shows any decimal */
+	if (pg_type == NUMERICOID && typmod < (int32) VARHDRSZ && type.id == LAKE_DECIMAL)
+		typmod = ((type.precision << 16) | type.scale) + VARHDRSZ;
+
+	*reason = NULL;
+	mapped = convert_init(convert, pg_type, typmod, column, relation, context, reason);
+	if (mapped && (lake_type_equal(convert->type, type) || lake_type_promotes(type, convert->type)))
+		return true;
+
+	/* the text of another engine's column, or of a type that has no mapping here */
+	if (type.id == LAKE_STRING && get_typtype(pg_type) != TYPTYPE_PSEUDO)
+	{
+		convert_init_input(convert, pg_type, typmod, column, relation, context);
+		return true;
+	}
+
+	/* wider lake integers into narrower columns: what does not fit raises an error when it is formed */
+	if (mapped && convert->type.id == LAKE_INT && type.id == LAKE_LONG)
+	{
+		*reason = psprintf("type %s cannot hold it; declare the column as bigint",
+						   format_type_with_typemod(pg_type, typmod));
+		return false;
+	}
+	if (*reason == NULL)
+		*reason = psprintf("type %s cannot show it", format_type_with_typemod(pg_type, typmod));
+	return false;
+}
+
+/*
+ * Does a constant of the column's type have its exact counterpart in the
+ * field's?  char(n) has when we wrote the table: others do not keep blanks.
+ */
+static bool
+column_filterable(const ColumnConvert *convert, const IcebergField *field, const LakeTable *table)
+{
+	LakeType	type = field->type;
+
+	if (convert->pg_type == BPCHAROID &&
+		iceberg_metadata_property(table->metadata, psprintf("tarn.column.%d", field->id)) == NULL)
+		return false;
+	switch (convert->kind)
+	{
+		case CONVERT_INT2:
+		case CONVERT_INT4:
+		case CONVERT_INT8:
+		case CONVERT_FLOAT4:
+		case CONVERT_FLOAT8:
+			return true;		/* pushdown_filter.c looks at the field's type */
+		case CONVERT_OUTPUT:
+			return false;
+		default:
+			return lake_type_equal(convert->type, type);
+	}
+}
+
+static const IcebergField *
+column_field(const LakeTable *table, const char *name)
+{
+	return iceberg_schema_field_named(table->schema, name);
+}
+
+/* NULL-terminated names of the table's columns, for the hint. */
+static const char **
+column_candidates(const LakeTable *table)
+{
+	const char **names = palloc0((table->schema->nfields + 1) * sizeof(char *));
+
+	for (int i = 0; i < table->schema->nfields; i++)
+		names[i] = table->schema->fields[i].name;
+	return names;
+}
+
+static void
+column_missing(Relation rel, AttrNumber attno, const char *name, const LakeTable *table)
+{
+	const char *closest = option_closest(name, column_candidates(table));
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+			 errmsg("column \"%s\" of foreign table \"%s\" is not in lake table \"%s.%s\"",
+					NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname),
+					RelationGetRelationName(rel), table->namespace, table->name),
+			 closest == NULL ? errdetail("The lake table has no column \"%s\".", name) :
+			 errhint("Perhaps you meant the lake column \"%s\": set the option column_name.", closest)));
+}
+
+/* Sets up *c for a field that is there; false with a reason when its type does not fit. */
+static bool
+column_setup(FdwColumn *c, Relation rel, AttrNumber attno, const IcebergField *field,
+			 const LakeTable *table, MemoryContext context, char **reason)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attno - 1);
+
+	c->attno = attno;
+	c->field = field;
+	if (!field->supported)
+	{
+		*reason = "the lake column's type is not supported";
+		return false;
+	}
+	if (!fdw_convert_init(&c->convert, att->atttypid, att->atttypmod, field->type,
+						  NameStr(att->attname), RelationGetRelationName(rel), context, reason))
+		return false;
+	c->filterable = column_filterable(&c->convert, field, table);
+	return true;
+}
+
+void
+fdw_column_bind(FdwColumn *c, Relation rel, AttrNumber attno,
+				const LakeTable *table, MemoryContext context)
+{
+	char	   *name = fdw_column_name(rel, attno);
+	const IcebergField *field = column_field(table, name);
+	char	   *reason;
+
+	if (field == NULL)
+		column_missing(rel, attno, name, table);
+	else if (!column_setup(c, rel, attno, field, table, context, &reason))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
+				 errmsg("column \"%s\" of foreign table \"%s\" cannot be read from lake column \"%s\" of type %s: %s",
+						NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname),
+						RelationGetRelationName(rel), name,
+						field->supported ? lake_type_name(field->type) : field->type_json, reason)));
+}
+
+bool
+fdw_column_try(FdwColumn *c, Relation rel, AttrNumber attno,
+			   const LakeTable *table, MemoryContext context)
+{
+	const IcebergField *field = column_field(table, fdw_column_name(rel, attno));
+	char	   *reason;
+
+	return field != NULL && column_setup(c, rel, attno, field, table, context, &reason);
+}
