@@ -80,7 +80,8 @@ extern void column_vector_append_value(ColumnVector *v, const LakeValue *value);
  * values of a type have equal hashes whatever the form of the vector
  * (plain or dictionary); nulls hash alike; float -0 hashes as +0.
  * A first column of LAYOUT_BOOL, INT32 or INT64 (combine false, seed 0) uses
- * hash_mix64 of the value and is free of collisions.
+ * hash_mix64 of the value and is free of collisions among values (a null
+ * shares its hash with one of them).
  */
 extern void column_vector_hash(const ColumnVector *v, uint64 *hashes, bool combine, uint64 seed);
 
@@ -89,6 +90,9 @@ column_vector_isnull(const ColumnVector *v, uint32 i)
 {
 	return v->null_count > 0 && !bitmap_get(v->valid, i);
 }
+
+/* Makes (or makes anew) the bitmap with a bit for each row so far: call it before null_count leaves 0. */
+extern void column_vector_start_valid(ColumnVector *v);
 
 /*
  * Append a null.  The out-of-line part makes the bitmap when this is the
