@@ -24,9 +24,11 @@
 
 #include "postgres.h"
 
+#include "iceberg/commit.h"
 #include "iceberg/manifest.h"
 #include "iceberg/metadata.h"
 #include "lake/lake.h"
+#include "parquet/writer.h"
 
 typedef struct LakeTable
 {
@@ -39,6 +41,8 @@ typedef struct LakeTable
 	const IcebergSnapshot *snapshot;	/* the current one, or NULL */
 	IcebergManifest *manifests; /* of the current snapshot */
 	int			nmanifests;
+	IcebergRetired *retired;	/* for the expiry of older snapshots: see iceberg/commit.h */
+	int			nretired;
 	MemoryContext context;		/* holds all of the above */
 } LakeTable;
 
@@ -66,11 +70,12 @@ extern void lake_change_summary(LakeChange *c, const char *key, const char *valu
 extern void lake_change_property(LakeChange *c, const char *key, const char *value);	/* table property */
 
 /*
- * Writes the metadata of the change; the table's new state is in `after`
- * (own context, child of the current).  Old snapshots beyond the table's
- * retention are left out of it; the files that only they referenced, and
- * superseded metadata files, are given to `garbage` (List of char *), to be
- * removed when no reader can need them any more.
+ * Writes the metadata of the change and frees it; the table's new state is
+ * returned (own context, child of the current) and, once it is committed, may
+ * be changed next without loading it again.  Old snapshots beyond the
+ * table's retention are left out of it; the files that only they referenced,
+ * and superseded metadata files, are given to `garbage` (List of char *), to
+ * be removed when the commit is durable and no reader can need them any more.
  */
 extern LakeTable *lake_change_write(LakeChange *c, List **garbage);
 
@@ -85,7 +90,7 @@ extern int	lake_table_remove_all(Lake *lake, const char *location);
 
 /* A data file entry from what the Parquet writer says: metrics, truncated bounds, split offsets. */
 extern void lake_data_file(IcebergDataFile *file, const char *path,
-						   const IcebergSchema *schema, const struct ParquetFileSummary *summary);
+						   const IcebergSchema *schema, const ParquetFileSummary *summary);
 
 /* Live rows and files by the snapshot's summary; -1 unknown. */
 extern int64 lake_table_rows(const LakeTable *t);

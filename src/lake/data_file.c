@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * data_file.c
+ *	  The manifest entry of a data file that was just written.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "iceberg/bounds.h"
+#include "lake/table.h"
+#include "parquet/writer.h"
+
+/* Columns with metrics, as the reference implementation limits them; entries stay small. */
+#define METRICS_MAX_COLUMNS 100
+
+/*
+ * Minus zero sorts before plus zero in Iceberg, while a writer's minimum and
+ * maximum may have found either: the bounds are widened to hold both.
+ */
+static void
+widen_zero(LakeType type, LakeValue *value, bool upper)
+{
+	if ((type.id == LAKE_FLOAT || type.id == LAKE_DOUBLE) && value->u.f64 == 0)
+		value->u.f64 = upper ? 0.0 : -0.0;
+}
+
+static char *
+encode_bound(LakeType type, const LakeValue *value, bool upper, int *size)
+{
+	LakeValue	bound = *value;
+	StringInfoData buf;
+
+	widen_zero(type, &bound, upper);
+	if (!iceberg_bound_truncate(type, &bound, upper))
+		return NULL;
+	initStringInfo(&buf);
+	iceberg_value_encode(type, &bound, &buf);
+	*size = buf.len;
+	return buf.data;
+}
+
+static void
+fill_metrics(IcebergMetrics *m, const IcebergField *field, const ParquetColumnSummary *summary)
+{
+	bool		floating = field->type.id == LAKE_FLOAT || field->type.id == LAKE_DOUBLE;
+
+	memset(m, 0, sizeof(*m));
+	m->field_id = field->id;
+	m->column_size = (int64) summary->compressed_bytes;
+	m->value_count = (int64) summary->value_count;
+	m->null_count = (int64) summary->null_count;
+	m->nan_count = floating ? (int64) summary->nan_count : -1;
+	if (summary->has_bounds)
+	{
+		m->lower = encode_bound(field->type, &summary->lower, false, &m->lower_size);
+		m->upper = encode_bound(field->type, &summary->upper, true, &m->upper_size);
+	}
+}
+
+static int
+compare_metrics(const void *a, const void *b)
+{
+	const IcebergMetrics *x = a;
+	const IcebergMetrics *y = b;
+
+	return x->field_id < y->field_id ? -1 : x->field_id > y->field_id;
+}
+
+void
+lake_data_file(IcebergDataFile *file, const char *path,
+			   const IcebergSchema *schema, const ParquetFileSummary *summary)
+{
+	if (summary->ncolumns != schema->nfields)
+		elog(ERROR, "Parquet file has %d columns, table has %d", summary->ncolumns, schema->nfields);
+	memset(file, 0, sizeof(*file));
+	file->content = ICEBERG_DATA;
+	file->path = pstrdup(path);
+	file->format = pstrdup("PARQUET");
+	file->record_count = (int64) summary->rows;
+	file->file_size = (int64) summary->file_bytes;
+	file->content_offset = file->content_size = -1;
+	file->nsplit_offsets = summary->nrow_groups;
+	file->split_offsets = palloc(sizeof(int64) * Max(summary->nrow_groups, 1));
+	for (int i = 0; i < summary->nrow_groups; i++)
+		file->split_offsets[i] = (int64) summary->split_offsets[i];
+	file->nmetrics = Min(summary->ncolumns, METRICS_MAX_COLUMNS);
+	file->metrics = palloc(sizeof(IcebergMetrics) * Max(file->nmetrics, 1));
+	for (int i = 0; i < file->nmetrics; i++)
+		fill_metrics(&file->metrics[i], &schema->fields[i], &summary->columns[i]);
+	qsort(file->metrics, file->nmetrics, sizeof(IcebergMetrics), compare_metrics);
+}
