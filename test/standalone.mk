@@ -14,7 +14,7 @@ SOURCES_avro = $(wildcard $(TOP)/src/avro/*.c)
 SOURCES_iceberg = $(wildcard $(TOP)/src/iceberg/*.c)
 SOURCES_parquet = $(wildcard $(TOP)/src/parquet/*.c)
 SOURCES_vector = $(wildcard $(TOP)/src/vector/*.c)
-SOURCES_keyindex = $(wildcard $(TOP)/src/pipeline/keyindex*.c)
+SOURCES_keyindex = $(wildcard $(TOP)/src/pipeline/keyindex*.c $(TOP)/src/pipeline/keyhash.c)
 
 SOURCES = $(foreach room,$(ROOMS),$(SOURCES_$(room))) $(wildcard $(TOP)/test/shim/*.c)
 OBJECTS = $(patsubst $(TOP)/%.c,$(OUT)/%.o,$(SOURCES))

@@ -61,6 +61,9 @@ extern KeyIndex *keyindex_open(const char *dir, const char *token, bool wide);
 extern KeyIndex *keyindex_create(const char *dir, bool wide);
 extern void keyindex_close(KeyIndex *index);
 
+/* What the hashes of wide keys are seeded with: random, kept as long as the index (keyhash.h). */
+extern uint64 keyindex_seed(const KeyIndex *index);
+
 /* Registers a data file; rows are 0..nrows-1, all live. */
 extern uint32 keyindex_add_file(KeyIndex *index, const char *path, uint32 nrows);
 extern const char *keyindex_file_path(KeyIndex *index, uint32 file);
