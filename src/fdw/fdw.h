@@ -162,8 +162,11 @@ extern void fdw_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern ForeignScan *fdw_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 								 List *tlist, List *clauses, Plan *outer_plan);
 
-/* Attribute numbers to form, of a plan: List of Integer in fdw_private. */
+/* Attribute numbers to form, of a plan. */
 extern List *fdw_plan_attributes(ForeignScan *plan);
+
+/* May the query above stop early (LIMIT, cursor, EXISTS)? */
+extern bool fdw_plan_stops_early(ForeignScan *plan);
 
 /* --- scan.c --- */
 
@@ -201,6 +204,11 @@ typedef struct FdwScan
 	FdwCursor	cursor;
 	LakeReader *reader;
 	int			reader_task;
+	bool		stops_early;	/* begin with small slices of a row group */
+	int			group;			/* being read */
+	uint32		group_at;		/* first row of it that is not read yet */
+	uint32		group_rows;
+	uint32		slice_rows;		/* size of the next slice */
 	LakeBatch	batch;
 	uint32		batch_at;		/* next row of the batch to look at */
 	uint32		rows[FDW_CHUNK_ROWS];

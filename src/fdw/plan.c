@@ -127,7 +127,8 @@ fdw_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 	 * there, and there their parameters and subexpressions get all that
 	 * setrefs.c does.
 	 */
-	return make_foreignscan(tlist, local, rel->relid, NIL, list_make1(attributes),
+	return make_foreignscan(tlist, local, rel->relid, NIL,
+							list_make2(attributes, list_make1_int(root->tuple_fraction > 0)),
 							NIL, pushed, outer_plan);
 }
 
@@ -135,4 +136,10 @@ List *
 fdw_plan_attributes(ForeignScan *plan)
 {
 	return linitial(plan->fdw_private);
+}
+
+bool
+fdw_plan_stops_early(ForeignScan *plan)
+{
+	return linitial_int(lsecond(plan->fdw_private)) != 0;
 }

@@ -22,6 +22,11 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+/* Rows of a row group read at a time, and where a scan that may stop early begins. */
+#define FDW_SLICE_ROWS (1024 * 1024)
+#define FDW_FIRST_SLICE_ROWS 2048
+#define FDW_SLICE_GROWTH 8
+
 /* --- begin --- */
 
 /* Binds the column of `attno` unless it is bound. */
@@ -103,6 +108,7 @@ fdw_begin_scan(ForeignScanState *node, int eflags)
 	fs->values = palloc(Max((Size) fs->ncolumns, 1) * FDW_CHUNK_ROWS * sizeof(Datum));
 	fs->isnull = palloc(Max((Size) fs->ncolumns, 1) * FDW_CHUNK_ROWS * sizeof(bool));
 	fs->dirty = true;
+	fs->stops_early = fdw_plan_stops_early(plan);
 	node->fdw_state = fs;
 	MemoryContextSwitchTo(old);
 }
@@ -210,36 +216,67 @@ scan_start(FdwScan *fs, ForeignScanState *node)
 	fs->cursor.next = cursor_next;
 	fs->cursor.ngroups = -1;
 	fs->cursor.ntasks = fs->scan->ntasks;
+	fs->group_rows = 0;
+	fs->group_at = 0;
+	fs->slice_rows = fs->stops_early ? FDW_FIRST_SLICE_ROWS : FDW_SLICE_ROWS;
 	MemoryContextSwitchTo(old);
 }
 
-/* Reads the next row group that has rows; false at the end. */
+/* Moves to the next row group, opening its file; false at the end. */
 static bool
-scan_next_batch(FdwScan *fs)
+scan_next_group(FdwScan *fs)
 {
 	int			task;
-	int			group;
 
-	while (fs->cursor.next(&fs->cursor, &task, &group))
+	while (fs->cursor.next(&fs->cursor, &task, &fs->group))
 	{
-		CHECK_FOR_INTERRUPTS();
 		if (fs->reader == NULL || fs->reader_task != task)
 		{
 			scan_close_reader(fs);
 			fs->reader = lake_reader_open(fs->scan, task);
 			fs->reader_task = task;
 			fs->cursor.ngroups = lake_reader_nrow_groups(fs->reader);
-			if (group >= fs->cursor.ngroups)
+			if (fs->group >= fs->cursor.ngroups)
 				continue;		/* a file without row groups */
 		}
-		if (lake_reader_group(fs->reader, group, &fs->batch))
+		fs->group_at = 0;
+		fs->group_rows = lake_reader_group_rows(fs->reader, fs->group);
+		return true;
+	}
+	scan_close_reader(fs);
+	return false;
+}
+
+/*
+ * Reads the next slice that has rows; false at the end.  Slices cut pages,
+ * which are then decoded twice: so they are large, unless the query may stop
+ * after some rows; then they begin small and grow fast.
+ */
+static bool
+scan_next_batch(FdwScan *fs)
+{
+	for (;;)
+	{
+		uint32		at = fs->group_at;
+		uint32		rows;
+
+		CHECK_FOR_INTERRUPTS();
+		if (fs->reader == NULL || at >= fs->group_rows)
+		{
+			if (!scan_next_group(fs))
+				return false;
+			at = 0;
+		}
+		rows = Min(fs->slice_rows, fs->group_rows - at);
+		fs->group_at = at + rows;
+		if (fs->slice_rows < FDW_SLICE_ROWS)
+			fs->slice_rows *= FDW_SLICE_GROWTH;
+		if (lake_reader_slice(fs->reader, fs->group, at, rows, &fs->batch))
 		{
 			fs->batch_at = 0;
 			return true;
 		}
 	}
-	scan_close_reader(fs);
-	return false;
 }
 
 /* --- rows --- */

@@ -90,8 +90,13 @@ typedef struct LakeReader LakeReader;
 extern LakeReader *lake_reader_open(LakeScan *scan, int task);
 extern int	lake_reader_nrow_groups(LakeReader *r);
 
+extern uint32 lake_reader_group_rows(LakeReader *r, int group);
+
 /* Reads row group `group`; false when it is pruned or nothing of it is selected.  *batch is valid until the next call. */
 extern bool lake_reader_group(LakeReader *r, int group, LakeBatch *batch);
+
+/* The same for `count` rows from row `first` of the group: for consumers that may stop early. */
+extern bool lake_reader_slice(LakeReader *r, int group, uint32 first, uint32 count, LakeBatch *batch);
 extern void lake_reader_close(LakeReader *r);
 
 /*

@@ -47,6 +47,8 @@ typedef struct GroupRows
 {
 	int			group;
 	uint32		nrows;			/* of the group */
+	uint32		slice;			/* first row wanted */
+	uint32		slice_rows;		/* and how many */
 	uint64		first;			/* position of its first row in the file */
 	uint64	   *alive;			/* bitmap over the group: not pruned, not deleted */
 	ScanRanges	ranges;			/* what is read */
@@ -310,11 +312,13 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 
 	if (g->nrows == 0 || !group_may_match(r, g))
 	{
-		counters->row_groups_pruned++;
+		counters->row_groups_pruned += g->slice == 0;
 		return false;
 	}
 	g->alive = palloc(BITMAP_WORDS(g->nrows) * sizeof(uint64));
 	bitmap_fill(g->alive, g->nrows);
+	scan_bits_clear(g->alive, 0, g->slice);
+	scan_bits_clear(g->alive, g->slice + g->slice_rows, g->nrows - g->slice - g->slice_rows);
 	for (int i = 0; i < r->scan->nfields; i++)
 		scan_bounds_unknown(&r->bounds[i]);
 	prune_pages(r, g);
@@ -322,7 +326,7 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 	scan_ranges_make(g->alive, g->nrows, GAP_BEFORE_FILTER, &g->ranges);
 	if (g->ranges.rows == 0)
 	{
-		counters->row_groups_pruned++;
+		counters->row_groups_pruned += g->slice_rows == g->nrows;
 		return false;
 	}
 	g->selection = palloc(BITMAP_WORDS(g->ranges.rows) * sizeof(uint64));
@@ -351,27 +355,41 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 	return true;
 }
 
-bool
-lake_reader_group(LakeReader *r, int group, LakeBatch *batch)
+uint32
+lake_reader_group_rows(LakeReader *r, int group)
 {
-	MemoryContext old;
-	GroupRows	g = {0};
-	uint64		nrows;
-	bool		found;
+	uint64		nrows = parquet_reader_group_rows(r->parquet->parquet, group);
 
-	MemoryContextReset(r->group_context);
-	old = MemoryContextSwitchTo(r->group_context);
-	memset(batch, 0, sizeof(LakeBatch));
-	nrows = parquet_reader_group_rows(r->parquet->parquet, group);
 	if (nrows > PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("cannot read lake file \"%s\": row group %d has " UINT64_FORMAT " rows",
 						r->file->entry.file.path, group, nrows)));
+	return nrows;
+}
+
+bool
+lake_reader_slice(LakeReader *r, int group, uint32 first, uint32 count, LakeBatch *batch)
+{
+	MemoryContext old;
+	GroupRows	g = {0};
+	bool		found;
+
+	MemoryContextReset(r->group_context);
+	old = MemoryContextSwitchTo(r->group_context);
+	memset(batch, 0, sizeof(LakeBatch));
 	g.group = group;
-	g.nrows = nrows;
+	g.nrows = lake_reader_group_rows(r, group);
+	g.slice = Min(first, g.nrows);
+	g.slice_rows = Min(count, g.nrows - g.slice);
 	g.first = parquet_reader_group_first_row(r->parquet->parquet, group);
 	found = read_group(r, &g, batch);
 	MemoryContextSwitchTo(old);
 	return found;
+}
+
+bool
+lake_reader_group(LakeReader *r, int group, LakeBatch *batch)
+{
+	return lake_reader_slice(r, group, 0, lake_reader_group_rows(r, group), batch);
 }

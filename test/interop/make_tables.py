@@ -74,8 +74,8 @@ class Lake:
     def fill_heap(self, name, rows):
         """Rows (tuples) into the twin."""
         quoted = f'"{self.heap}"."{name}"'
-        if not rows:
-            return
+        # floats and uuids as text: the literal -0.0 would be a numeric, which has no sign of zero
+        rows = [tuple(str(v) if isinstance(v, (float, uuid.UUID)) else v for v in r) for r in rows]
         marks = ",".join(["%s"] * len(rows[0]))
         with self.connection.cursor() as cursor:
             cursor.execute("BEGIN")
@@ -169,7 +169,7 @@ def make_types(lake):
     rows = [types_row(i) for i in range(3000)]
     for at in range(0, 3000, 1000):
         append(table, rows[at:at + 1000])
-    lake.fill_heap("types", [tuple(str(v) if isinstance(v, uuid.UUID) else v for v in r) for r in rows])
+    lake.fill_heap("types", rows)
 
 
 def make_ranges(lake):
