@@ -17,6 +17,11 @@
 #error "tarn needs PostgreSQL 15 or later"
 #endif
 
+/* 16 moved the varlena macros out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 18 spells it pg_noreturn, and in front of the declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
@@ -54,6 +59,28 @@
 #define compat_parse_type(text, type, typmod) parseTypeString(text, type, typmod, true)
 #define compat_rel_user(root, rel) (planner_rt_fetch((rel)->relid, root)->checkAsUser)
 #define compat_scan_user(plan, estate) (exec_rt_fetch((plan)->scan.scanrelid, estate)->checkAsUser)
+#endif
+
+/* The tuple of a decoded change: a ReorderBufferTupleBuf up to 16. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_CHANGE_TUPLE(t) (t)
+#else
+#define COMPAT_CHANGE_TUPLE(t) (&(t)->tuple)
+#endif
+
+/* build_attrmap_by_name_if_req() learnt missing_ok in 16. */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_ATTRMAP_ARG , false
+#else
+#define COMPAT_ATTRMAP_ARG
+#endif
+
+/* Publications may publish stored generated columns without naming them from 18 on. */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_PUBLISHES_GENERATED(pub, att) \
+	((pub)->pubgencols_type == PUBLISH_GENCOLS_STORED && (att)->attgenerated == ATTRIBUTE_GENERATED_STORED)
+#else
+#define COMPAT_PUBLISHES_GENERATED(pub, att) false
 #endif
 
 #endif							/* TARN_BASE_COMPAT_H */

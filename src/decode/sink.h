@@ -11,7 +11,11 @@
  * Call order: begin, then any number of changes, then commit; nothing is
  * called for a transaction without published changes (commit alone with
  * `empty` set, so that progress is seen).  `relation` is called before
- * the first change of a relation, and again after it changed shape.
+ * the first change of a relation, and again after it changed shape; it may
+ * come before `begin`, when the change itself is not published.
+ *
+ * An ERROR out of a sink ends this decoding; decode_current_relid then names
+ * the table whose change it was.
  *
  * Lifetime: tuples and DecodeTxn are valid during the call.  The calls run
  * inside the decoding's transaction, which is aborted afterwards: a sink
@@ -39,27 +43,49 @@ typedef struct DecodeTxn
 	TimestampTz commit_time;
 } DecodeTxn;
 
-/* A published relation as the sink sees it; owned by the plugin's cache. */
+/*
+ * A published relation as the sink sees it; owned by the plugin's cache, and
+ * at the same address as long as decoding goes on.
+ *
+ * When the definition changed, all members are replaced at the relation's
+ * next change: generation grows, sink_private is NULL, what was allocated in
+ * `context` is gone, and `relation` is called again.  An invalidation that
+ * changed nothing the sink can see (ANALYZE, CREATE INDEX) keeps everything.
+ * A relation that left the publications is told the same way, with all of
+ * pub_* false.
+ */
 typedef struct DecodeRelation
 {
 	Oid			relid;			/* of the table that is published: the root with publish_via_partition_root */
 	char	   *schema;
 	char	   *table;
-	TupleDesc	desc;			/* the published relation's descriptor; copied, stays */
-	bool	   *published;		/* per attribute: not dropped, in the column list */
-	bool	   *key;			/* per attribute: part of the replica identity (all for FULL) */
+	TupleDesc	desc;			/* the published relation's descriptor; a copy */
+	bool	   *published;		/* per attribute: not dropped, not generated, in the column list */
+	bool	   *key;			/* per attribute: part of the replica identity (all published for FULL) */
 	char		replica_identity;	/* REPLICA_IDENTITY_* */
-	bool		has_key;		/* a usable replica identity: an index, or FULL */
-	bool		pub_insert, pub_update, pub_delete, pub_truncate;
+	bool		has_key;		/* a usable replica identity: FULL, or an index whose columns are all published */
+	bool		pub_insert;
+	bool		pub_update;
+	bool		pub_delete;
+	bool		pub_truncate;
+	char	   *error;			/* why this table cannot be followed (contradicting column lists), or NULL */
 	uint32		generation;		/* grows each time the entry is rebuilt */
-	void	   *sink_private;	/* the sink's; zero after each rebuild */
+	void	   *sink_private;	/* the sink's; NULL after each rebuild */
+	MemoryContext context;		/* holds all of the above; the sink may allocate here */
 } DecodeRelation;
 
 /*
  * A row: values by attribute number - 1 of rel->desc (already mapped from a
- * leaf partition to the root).  Unchanged TOAST values are varlenas for
- * which VARATT_IS_EXTERNAL_ONDISK holds; other external ones are INDIRECT
- * (fetch with detoast_external_attr / PG_DETOAST).
+ * leaf partition to the root).  Values of unpublished attributes may be set;
+ * rel->published decides.
+ *
+ * A varlena may be inline (short and compressed included), or
+ * VARATT_IS_EXTERNAL_INDIRECT (a new TOAST value, in memory; fetch with
+ * detoast_external_attr or PG_DETOAST), or VARATT_IS_EXTERNAL_ONDISK: an
+ * UPDATE left this TOAST value as it was and WAL does not hold it.  It must
+ * not be fetched: the table may have moved on.  With an old row at hand
+ * (REPLICA IDENTITY FULL) the plugin has put the old value in its place.  It
+ * can also appear in an `insert` that an UPDATE across a row filter became.
  */
 typedef struct DecodeRow
 {
@@ -71,12 +97,13 @@ typedef struct ChangeSink ChangeSink;
 
 typedef struct ChangeSinkOps
 {
-	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx, List *options);	/* may be NULL */
+	/* NULL where the sink does not care: startup, message, wants, shutdown */
+	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
 	void		(*relation) (ChangeSink *sink, DecodeRelation *rel);
 	void		(*insert) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 						   DecodeRelation *rel, const DecodeRow *new_row);
-	/* old_row: NULL (key unchanged), the old key, or with FULL the old row */
+	/* old_row: NULL (key unchanged), the old key, or with FULL the old row; other attributes are null */
 	void		(*update) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 						   DecodeRelation *rel, const DecodeRow *old_row, const DecodeRow *new_row);
 	/* old_row: the old key, or with FULL the old row; only key attributes are set */
@@ -84,12 +111,26 @@ typedef struct ChangeSinkOps
 						   DecodeRelation *rel, const DecodeRow *old_row);
 	void		(*truncate) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 							 DecodeRelation **rels, int nrels, bool cascade, bool restart_seqs);
+	/* pg_logical_emit_message: txn is NULL for one that is not transactional */
 	void		(*message) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
-							bool transactional, const char *prefix, const char *body, Size size);
+							const char *prefix, const char *body, Size size);
 	void		(*commit) (ChangeSink *sink, const DecodeTxn *txn, bool empty);
 	void		(*shutdown) (ChangeSink *sink);
-	/* asked before a relation is resolved: does the sink want it?  NULL: all.  (the batch sink skips tables that are not live) */
+
+	/*
+	 * Does the sink want the changes of this published table in this
+	 * transaction?  Asked once for each table in each transaction, before
+	 * anything else of it.  NULL: all.
+	 */
 	bool		(*wants) (ChangeSink *sink, Oid relid, const DecodeTxn *txn);
+
+	/*
+	 * A change happened that cannot be told as rows: the table must be copied
+	 * anew.  `reason` is a message.  (TRUNCATE of one partition of a table
+	 * published as its root.)
+	 */
+	void		(*lost) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+						 DecodeRelation *rel, const char *reason);
 } ChangeSinkOps;
 
 struct ChangeSink
@@ -105,7 +146,8 @@ struct ChangeSink
  */
 extern ChangeSink *decode_worker_sink;
 
-extern const ChangeSinkOps wire_json_ops;
+/* Published table whose change is being handled, or was when an ERROR was raised; InvalidOid between changes. */
+extern Oid	decode_current_relid;
 
 /*
  * Which tables a set of publications covers now, with publish_via_partition_root

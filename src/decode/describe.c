@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * describe.c
+ *	  DecodeRelation: columns, key and names of a published table.
+ *
+ * What is wrong with a table is kept as text in the description rather than
+ * raised: one table with contradicting column lists must not stop the
+ * others of a pipeline.  A sink that has no way to go on without it raises
+ * it itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "base/compat.h"
+#include "catalog/pg_class.h"
+#include "decode/relation.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Does this publication, which has no column list, publish the attribute? */
+static bool
+describe_by_default(const Publication *pub, Form_pg_attribute att)
+{
+	return !att->attisdropped &&
+		(att->attgenerated == '\0' || COMPAT_PUBLISHES_GENERATED(pub, att));
+}
+
+static Bitmapset *
+describe_columns_in(const DecodeRelation *rel, const Publication *pub)
+{
+	Bitmapset  *listed = published_columns(rel->relid, pub);
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(rel->desc, i);
+
+		if (listed != NULL ? bms_is_member(att->attnum, listed) && !att->attisdropped :
+			describe_by_default(pub, att))
+			columns = bms_add_member(columns, i);
+	}
+	return columns;
+}
+
+/* All publications must agree; "FOR ALL TABLES" and a list of all columns agree too. */
+static void
+describe_columns(DecodeRelation *rel, List *publications)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *lc;
+
+	foreach(lc, publications)
+	{
+		Bitmapset  *theirs = describe_columns_in(rel, lfirst(lc));
+
+		if (foreach_current_index(lc) == 0)
+			columns = theirs;
+		else if (!bms_equal(columns, theirs) && rel->error == NULL)
+			rel->error = psprintf("cannot use different column lists for table \"%s.%s\" in different publications",
+								  rel->schema, rel->table);
+	}
+	for (int i = 0; i < rel->desc->natts; i++)
+		rel->published[i] = bms_is_member(i, columns);
+}
+
+static void
+describe_key(DecodeRelation *rel, Relation relation)
+{
+	Bitmapset  *key = NULL;
+	int			offset = FirstLowInvalidHeapAttributeNumber;
+
+	rel->replica_identity = relation->rd_rel->relreplident;
+	if (rel->replica_identity == REPLICA_IDENTITY_FULL)
+	{
+		memcpy(rel->key, rel->published, rel->desc->natts * sizeof(bool));
+		rel->has_key = true;
+		return;
+	}
+
+	if (HistoricSnapshotActive())
+		key = RelationGetIdentityKeyBitmap(relation);
+	else
+		key = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY);
+	rel->has_key = key != NULL;
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		rel->key[i] = bms_is_member(i + 1 - offset, key);
+		if (rel->key[i] && !rel->published[i])
+			rel->has_key = false;
+	}
+}
+
+DecodeRelation *
+relation_describe(Relation relation, const PublishedAs *as, MemoryContext parent)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "tarn published relation", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	DecodeRelation *rel = palloc0(sizeof(DecodeRelation));
+	int			natts = RelationGetNumberOfAttributes(relation);
+
+	rel->context = context;
+	rel->relid = RelationGetRelid(relation);
+	rel->schema = get_namespace_name(RelationGetNamespace(relation));
+	rel->table = pstrdup(RelationGetRelationName(relation));
+	rel->desc = CreateTupleDescCopyConstr(RelationGetDescr(relation));
+	rel->published = palloc0(Max(natts, 1) * sizeof(bool));
+	rel->key = palloc0(Max(natts, 1) * sizeof(bool));
+	rel->pub_insert = as->pub_insert;
+	rel->pub_update = as->pub_update;
+	rel->pub_delete = as->pub_delete;
+	rel->pub_truncate = as->pub_truncate;
+	describe_columns(rel, as->publications);
+	describe_key(rel, relation);
+	MemoryContextSwitchTo(old);
+	return rel;
+}
+
+static bool
+describe_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool
+relation_same(const DecodeRelation *a, const DecodeRelation *b)
+{
+	return a->relid == b->relid && a->desc != NULL && b->desc != NULL &&
+		a->replica_identity == b->replica_identity && a->has_key == b->has_key &&
+		a->pub_insert == b->pub_insert && a->pub_update == b->pub_update &&
+		a->pub_delete == b->pub_delete && a->pub_truncate == b->pub_truncate &&
+		describe_same_text(a->schema, b->schema) &&
+		describe_same_text(a->table, b->table) &&
+		describe_same_text(a->error, b->error) &&
+		equalTupleDescs(a->desc, b->desc) &&
+		memcmp(a->published, b->published, a->desc->natts * sizeof(bool)) == 0 &&
+		memcmp(a->key, b->key, a->desc->natts * sizeof(bool)) == 0;
+}
+
+DecodeRelation *
+decode_relation_describe(Oid relid, List *publications)
+{
+	Relation	relation = try_relation_open(relid, AccessShareLock);
+	DecodeRelation *rel = NULL;
+	PublishedAs as;
+
+	if (relation == NULL)
+		return NULL;
+	/* a partition that leaves as its root is not published as itself */
+	if (published_as(relid, published_load(publications, false), &as) && as.relid == relid)
+		rel = relation_describe(relation, &as, CurrentMemoryContext);
+	relation_close(relation, NoLock);
+	return rel;
+}

@@ -1,0 +1,442 @@
+/*-------------------------------------------------------------------------
+ *
+ * plugin.c
+ *	  The output plugin: from decoded changes to calls of a ChangeSink.
+ *
+ * The callbacks decide what leaves and hand rows on without forming or
+ * copying a value: an INSERT of a table without filter and map is a look-up
+ * of the last relation, a deform into arrays of the cache, and the sink's
+ * call.
+ *
+ * Options of a slot's consumer: publications (a list as in search_path,
+ * required), sink (wire_json or batch), include_transactions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/compat.h"
+#include "base/options.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "decode/relation.h"
+#include "decode/sink.h"
+#include "decode/wire_json.h"
+#include "replication/logical.h"
+#include "replication/origin.h"
+#include "replication/output_plugin.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+/* Changes between two notes of progress to a walsender's client. */
+#define PLUGIN_PROGRESS_CHANGES 100
+
+typedef struct Plugin
+{
+	ChangeSink *sink;
+	RelationCache *relations;
+	MemoryContext change_context;	/* reset after each change that used it */
+	DecodeTxn	txn;
+	uint64		txn_number;		/* serial, for PublishedRelation.wanted_txn */
+	bool		begun;			/* the sink's begin was called for it */
+	int			changes;		/* since the last note of progress */
+} Plugin;
+
+ChangeSink *decode_worker_sink = NULL;
+Oid			decode_current_relid = InvalidOid;
+
+static const char *const plugin_sinks[] = {"wire_json", "batch", NULL};
+
+static const OptionSpec plugin_options[] = {
+	{"publications", 1, OPTION_STRING, 0, 0, NULL, "names of the publications, separated by commas"},
+	{"sink", 1, OPTION_ENUM, 0, 0, plugin_sinks, "wire_json (default), or batch inside a pipeline worker"},
+	{"include_transactions", 1, OPTION_BOOL, 0, 0, NULL, "begin and commit lines (default on)"},
+	{NULL}
+};
+
+PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *cb);
+
+static List *
+plugin_parse_publications(const char *value)
+{
+	char	   *copy = pstrdup(value);
+	List	   *names = NIL;
+
+	if (!SplitIdentifierString(copy, ',', &names) || names == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("invalid value for option \"publications\": \"%s\"", value),
+				 errhint("Give the names of publications, separated by commas.")));
+	return names;
+}
+
+static ChangeSink *
+plugin_open_sink(bool batch, bool transactions)
+{
+	if (!batch)
+		return wire_json_sink(transactions);
+	if (decode_worker_sink == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("sink \"batch\" cannot be used here"),
+				 errdetail("It exists only inside a pipeline worker."),
+				 errhint("Use the sink \"wire_json\".")));
+	return decode_worker_sink;
+}
+
+static void
+plugin_parse_options(Plugin *plugin, LogicalDecodingContext *ctx)
+{
+	List	   *publications = NIL;
+	bool		batch = false;
+	bool		transactions = true;
+	ListCell   *lc;
+
+	foreach(lc, ctx->output_plugin_options)
+	{
+		DefElem    *option = lfirst(lc);
+		const OptionSpec *spec = option_find(plugin_options, 1, option->defname);
+		/* pg_recvlogical -o name gives no value; for a switch that means on */
+		char	   *value = option->arg != NULL ? strVal(option->arg) :
+			spec->kind == OPTION_BOOL ? "on" : "";
+
+		option_check(spec, value);
+		if (strcmp(spec->name, "publications") == 0)
+			publications = plugin_parse_publications(value);
+		else if (strcmp(spec->name, "sink") == 0)
+			batch = option_value(spec, value) == 1;
+		else
+			transactions = option_value(spec, value) != 0;
+	}
+	if (publications == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"publications\" is required"),
+				 errhint("Give the names of publications, separated by commas.")));
+
+	plugin->sink = plugin_open_sink(batch, transactions);
+	plugin->relations = relation_cache_create(ctx->context, publications, batch);
+}
+
+static void
+plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool is_init)
+{
+	Plugin	   *plugin;
+	MemoryContext old;
+
+	options->output_type = OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
+	options->receive_rewrites = false;
+	decode_current_relid = InvalidOid;
+
+	/* a slot is made without options: nothing is decoded for us then */
+	if (is_init)
+		return;
+
+	old = MemoryContextSwitchTo(ctx->context);
+	plugin = palloc0(sizeof(Plugin));
+	plugin->change_context = AllocSetContextCreate(ctx->context, "tarn change", ALLOCSET_DEFAULT_SIZES);
+	plugin_parse_options(plugin, ctx);
+	ctx->output_plugin_private = plugin;
+	if (plugin->sink->ops->startup != NULL)
+		plugin->sink->ops->startup(plugin->sink, ctx);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+plugin_shutdown(LogicalDecodingContext *ctx)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+
+	if (plugin != NULL && plugin->sink->ops->shutdown != NULL)
+		plugin->sink->ops->shutdown(plugin->sink);
+}
+
+/*
+ * A walsender must hear from us now and then while nothing is written, or
+ * its client gives up.  No other consumer has update_progress.
+ */
+static void
+plugin_progress(Plugin *plugin, LogicalDecodingContext *ctx, bool skipped)
+{
+	if (ctx->update_progress == NULL)
+		return;
+	if (ctx->end_xact || ++plugin->changes >= PLUGIN_PROGRESS_CHANGES)
+	{
+		OutputPluginUpdateProgress(ctx, skipped);
+		plugin->changes = 0;
+	}
+}
+
+static void
+plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+
+	plugin->txn.xid = txn->xid;
+	plugin->txn.commit_lsn = txn->final_lsn;
+	plugin->txn.end_lsn = txn->end_lsn;
+	plugin->txn.commit_time = txn->xact_time.commit_time;
+	plugin->txn_number++;
+	plugin->begun = false;
+}
+
+/* The sink hears of a transaction at its first published change. */
+static inline void
+plugin_need_begin(Plugin *plugin)
+{
+	if (unlikely(!plugin->begun))
+	{
+		plugin->begun = true;
+		plugin->sink->ops->begin(plugin->sink, &plugin->txn);
+	}
+}
+
+static void
+plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+
+	decode_current_relid = InvalidOid;
+	plugin_progress(plugin, ctx, !plugin->begun);
+	plugin->sink->ops->commit(plugin->sink, &plugin->txn, !plugin->begun);
+	plugin->begun = false;
+}
+
+/* First change of a table in a transaction, or of a new description. */
+static bool
+plugin_introduce(Plugin *plugin, PublishedRelation *published)
+{
+	ChangeSink *sink = plugin->sink;
+
+	if (published->wanted_txn != plugin->txn_number)
+	{
+		published->wanted = sink->ops->wants == NULL ||
+			sink->ops->wants(sink, published->rel.relid, &plugin->txn);
+		published->wanted_txn = plugin->txn_number;
+	}
+	if (published->wanted && !published->announced)
+	{
+		published->announced = true;
+		sink->ops->relation(sink, &published->rel);
+	}
+	return published->wanted;
+}
+
+static inline bool
+plugin_wanted(Plugin *plugin, PublishedRelation *published)
+{
+	if (likely(published->wanted_txn == plugin->txn_number && published->announced))
+		return published->wanted;
+	return plugin_introduce(plugin, published);
+}
+
+static inline bool
+plugin_publishes(const LeafRelation *leaf, enum ReorderBufferChangeType action)
+{
+	switch (action)
+	{
+		case REORDER_BUFFER_CHANGE_INSERT:
+			return leaf->pub_insert;
+		case REORDER_BUFFER_CHANGE_UPDATE:
+			return leaf->pub_update;
+		case REORDER_BUFFER_CHANGE_DELETE:
+			return leaf->pub_delete;
+		default:
+			return false;
+	}
+}
+
+/*
+ * An unchanged TOAST value whose old value is at hand: take it.  The old row
+ * has it where REPLICA IDENTITY covers the column.
+ */
+static void
+plugin_restore_unchanged(const PublishedRelation *published, const DecodeRow *old_row, DecodeRow *new_row)
+{
+	TupleDesc	desc = published->rel.desc;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attlen == -1 && !new_row->isnull[i] && !old_row->isnull[i] &&
+			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(new_row->values[i])) &&
+			!VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(old_row->values[i])))
+			new_row->values[i] = old_row->values[i];
+	}
+}
+
+static void
+plugin_send(Plugin *plugin, LeafRelation *leaf, ReorderBufferChange *change,
+			const DecodeRow *old_row, const DecodeRow *new_row)
+{
+	ChangeSink *sink = plugin->sink;
+	DecodeRelation *rel = &leaf->published->rel;
+	enum ReorderBufferChangeType action = change->action;
+
+	if (unlikely(leaf->published->filter != NULL))
+	{
+		MemoryContext old = MemoryContextSwitchTo(plugin->change_context);
+		bool		leaves = filter_change(leaf->published->filter, old_row, new_row, &action);
+
+		MemoryContextSwitchTo(old);
+		if (!leaves)
+			return;
+	}
+
+	plugin_need_begin(plugin);
+	switch (action)
+	{
+		case REORDER_BUFFER_CHANGE_INSERT:
+			sink->ops->insert(sink, &plugin->txn, change->lsn, rel, new_row);
+			break;
+		case REORDER_BUFFER_CHANGE_UPDATE:
+			sink->ops->update(sink, &plugin->txn, change->lsn, rel, old_row, new_row);
+			break;
+		default:
+			sink->ops->delete(sink, &plugin->txn, change->lsn, rel, old_row);
+			break;
+	}
+}
+
+static void
+plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
+			  Relation relation, ReorderBufferChange *change)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+	LeafRelation *leaf = relation_cache_get(plugin->relations, relation);
+	MemoryContext old;
+	DecodeRow  *old_row = NULL;
+	DecodeRow  *new_row = NULL;
+
+	plugin_progress(plugin, ctx, false);
+	if (leaf->published == NULL)
+		return;
+	decode_current_relid = leaf->published->rel.relid;
+	old = MemoryContextSwitchTo(plugin->change_context);
+	if (!plugin_wanted(plugin, leaf->published) || !plugin_publishes(leaf, change->action))
+		goto done;
+
+	if (change->data.tp.oldtuple != NULL)
+	{
+		leaf_tuple_deform(leaf, relation, COMPAT_CHANGE_TUPLE(change->data.tp.oldtuple), &leaf->old);
+		old_row = &leaf->old.row;
+	}
+	if (change->data.tp.newtuple != NULL)
+	{
+		HeapTuple	tuple = COMPAT_CHANGE_TUPLE(change->data.tp.newtuple);
+
+		leaf_tuple_deform(leaf, relation, tuple, &leaf->new);
+		new_row = &leaf->new.row;
+		if (old_row != NULL && HeapTupleHasExternal(tuple))
+			plugin_restore_unchanged(leaf->published, old_row, new_row);
+	}
+
+	/* a DELETE without a key (no replica identity) cannot be told */
+	if (old_row != NULL || new_row != NULL)
+		plugin_send(plugin, leaf, change, old_row, new_row);
+
+done:
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(plugin->change_context);
+	decode_current_relid = InvalidOid;
+}
+
+/* Is the published table itself among the truncated ones?  Then its partitions need not be told. */
+static bool
+plugin_truncates_root(Oid root, int nrelations, Relation relations[])
+{
+	for (int i = 0; i < nrelations; i++)
+	{
+		if (RelationGetRelid(relations[i]) == root)
+			return true;
+	}
+	return false;
+}
+
+static void
+plugin_truncate_partition(Plugin *plugin, PublishedRelation *published, Relation partition, XLogRecPtr lsn)
+{
+	char	   *reason = psprintf("partition \"%s\" of table \"%s.%s\" was truncated",
+								  RelationGetRelationName(partition),
+								  published->rel.schema, published->rel.table);
+
+	plugin_need_begin(plugin);
+	plugin->sink->ops->lost(plugin->sink, &plugin->txn, lsn, &published->rel, reason);
+}
+
+static void
+plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
+				Relation relations[], ReorderBufferChange *change)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+	MemoryContext old = MemoryContextSwitchTo(plugin->change_context);
+	DecodeRelation **rels = palloc(nrelations * sizeof(DecodeRelation *));
+	int			nrels = 0;
+
+	plugin_progress(plugin, ctx, false);
+	for (int i = 0; i < nrelations; i++)
+	{
+		LeafRelation *leaf = relation_cache_get(plugin->relations, relations[i]);
+
+		if (leaf->published == NULL)
+			continue;
+		decode_current_relid = leaf->published->rel.relid;
+		if (!plugin_wanted(plugin, leaf->published) || !leaf->pub_truncate)
+			continue;
+		if (leaf->published->rel.relid == leaf->relid)
+			rels[nrels++] = &leaf->published->rel;
+		else if (!plugin_truncates_root(leaf->published->rel.relid, nrelations, relations))
+			plugin_truncate_partition(plugin, leaf->published, relations[i], change->lsn);
+	}
+
+	if (nrels > 0)
+	{
+		decode_current_relid = rels[0]->relid;
+		plugin_need_begin(plugin);
+		plugin->sink->ops->truncate(plugin->sink, &plugin->txn, change->lsn, rels, nrels,
+									change->data.truncate.cascade, change->data.truncate.restart_seqs);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(plugin->change_context);
+	decode_current_relid = InvalidOid;
+}
+
+static void
+plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
+			   bool transactional, const char *prefix, Size size, const char *body)
+{
+	Plugin	   *plugin = ctx->output_plugin_private;
+	MemoryContext old;
+
+	if (plugin->sink->ops->message == NULL)
+		return;
+	old = MemoryContextSwitchTo(plugin->change_context);
+	if (transactional)
+		plugin_need_begin(plugin);
+	plugin->sink->ops->message(plugin->sink, transactional ? &plugin->txn : NULL, lsn, prefix, body, size);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(plugin->change_context);
+}
+
+/*
+ * The lake's own commits carry DoNotReplicateId: dropped before they are
+ * queued, so that an idle pipeline stays silent.
+ */
+static bool
+plugin_filter_by_origin(LogicalDecodingContext *ctx, RepOriginId origin)
+{
+	return origin == DoNotReplicateId;
+}
+
+void
+_PG_output_plugin_init(OutputPluginCallbacks *cb)
+{
+	cb->startup_cb = plugin_startup;
+	cb->begin_cb = plugin_begin;
+	cb->change_cb = plugin_change;
+	cb->truncate_cb = plugin_truncate;
+	cb->commit_cb = plugin_commit;
+	cb->message_cb = plugin_message;
+	cb->filter_by_origin_cb = plugin_filter_by_origin;
+	cb->shutdown_cb = plugin_shutdown;
+}

@@ -1,0 +1,504 @@
+/*-------------------------------------------------------------------------
+ *
+ * wire_json.c
+ *	  The sink that prints: one line of JSON a change.
+ *
+ *	{"op":"begin","xid":740,"commit_lsn":"0/1A2B3C8","commit_time":"..."}
+ *	{"op":"c","schema":"public","table":"t","after":{...},
+ *	 "lsn":"0/1A2B300","commit_lsn":"0/1A2B3C8","xid":740,"commit_time":"..."}
+ *	{"op":"commit","xid":740,"commit_lsn":"0/1A2B3C8","end_lsn":"0/1A2B3F8","commit_time":"..."}
+ *
+ * op is c (insert), u (update), d (delete) or t (truncate).  `before` is the
+ * old key, or the old row under REPLICA IDENTITY FULL; an update without it
+ * left the key as it was.  A TOAST value that an update left alone is not in
+ * WAL: it is missing in `after` and its column is named in "unchanged".
+ * TRUNCATE of a single partition of a table published as its root has the
+ * member "partial" with a message: some of the rows are gone.
+ *
+ * Values: numbers and booleans as such, json and jsonb embedded, everything
+ * else a string.  NaN and infinities are strings, since JSON has none.
+ * Dates and times are ISO 8601 (timestamptz in UTC) and bytea is hex whatever
+ * the session's settings, so that every consumer reads the same.
+ *
+ * What the sink knows of a column lies in the relation's context and goes
+ * with it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/json.h"
+#include "catalog/pg_type.h"
+#include "common/shortest_dec.h"
+#include "decode/wire_json.h"
+#include "fmgr.h"
+#include "replication/output_plugin.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+typedef struct WireJson
+{
+	ChangeSink	sink;
+	LogicalDecodingContext *ctx;
+	bool		transactions;
+} WireJson;
+
+typedef struct WireColumn WireColumn;
+
+/* Appends a non-null value, already out of TOAST. */
+typedef void (*wire_value_fn) (StringInfo out, const WireColumn *column, Datum value);
+
+struct WireColumn
+{
+	char	   *name;
+	Oid			type;			/* base type of a domain */
+	bool		varlena;
+	wire_value_fn write;
+	FmgrInfo	output;			/* wire_output */
+};
+
+static void
+wire_bool(StringInfo out, const WireColumn *column, Datum value)
+{
+	appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
+}
+
+static void
+wire_int2(StringInfo out, const WireColumn *column, Datum value)
+{
+	appendStringInfo(out, "%d", DatumGetInt16(value));
+}
+
+static void
+wire_int4(StringInfo out, const WireColumn *column, Datum value)
+{
+	appendStringInfo(out, "%d", DatumGetInt32(value));
+}
+
+static void
+wire_int8(StringInfo out, const WireColumn *column, Datum value)
+{
+	appendStringInfo(out, INT64_FORMAT, DatumGetInt64(value));
+}
+
+/* NaN and the infinities, as PostgreSQL writes them. */
+static void
+wire_special_float(StringInfo out, double value)
+{
+	appendStringInfoString(out, isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+}
+
+/* Shortest text that reads back the same, whatever extra_float_digits says. */
+static void
+wire_float4(StringInfo out, const WireColumn *column, Datum value)
+{
+	float4		number = DatumGetFloat4(value);
+	char		text[FLOAT_SHORTEST_DECIMAL_LEN];
+
+	if (isnan(number) || isinf(number))
+	{
+		wire_special_float(out, number);
+		return;
+	}
+	float_to_shortest_decimal_buf(number, text);
+	appendStringInfoString(out, text);
+}
+
+static void
+wire_float8(StringInfo out, const WireColumn *column, Datum value)
+{
+	float8		number = DatumGetFloat8(value);
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	if (isnan(number) || isinf(number))
+	{
+		wire_special_float(out, number);
+		return;
+	}
+	double_to_shortest_decimal_buf(number, text);
+	appendStringInfoString(out, text);
+}
+
+static void
+wire_numeric(StringInfo out, const WireColumn *column, Datum value)
+{
+	Numeric		number = DatumGetNumeric(value);
+	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, value));
+
+	if (numeric_is_nan(number) || numeric_is_inf(number))
+		json_escape(out, text, strlen(text));
+	else
+		appendStringInfoString(out, text);
+}
+
+/* A line break inside JSON text can only be white space: the change stays one line. */
+static void
+wire_json_text(StringInfo out, const WireColumn *column, Datum value)
+{
+	char	   *document = TextDatumGetCString(value);
+
+	for (char *p = document; *p != '\0'; p++)
+	{
+		if (*p == '\n' || *p == '\r')
+			*p = ' ';
+	}
+	appendStringInfoString(out, document);
+}
+
+static void
+wire_jsonb(StringInfo out, const WireColumn *column, Datum value)
+{
+	Jsonb	   *document = DatumGetJsonbP(value);
+
+	(void) JsonbToCString(out, &document->root, VARSIZE(document));
+}
+
+static void
+wire_text(StringInfo out, const WireColumn *column, Datum value)
+{
+	text	   *data = DatumGetTextPP(value);
+
+	json_escape(out, VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data));
+}
+
+static void
+wire_bytea(StringInfo out, const WireColumn *column, Datum value)
+{
+	bytea	   *data = DatumGetByteaPP(value);
+	Size		size = VARSIZE_ANY_EXHDR(data);
+
+	if (size > (MaxAllocSize - out->len) / 2 - 64)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("cannot write a value of %zu bytes of column \"%s\" as one line of JSON",
+						size, column->name)));
+	appendStringInfoString(out, "\"\\\\x");
+	enlargeStringInfo(out, (int) (size * 2));
+	out->len += (int) hex_encode(VARDATA_ANY(data), size, out->data + out->len);
+	out->data[out->len] = '\0';
+	appendStringInfoChar(out, '"');
+}
+
+static void
+wire_datetime(StringInfo out, const WireColumn *column, Datum value)
+{
+	const int	utc = 0;
+	char		text[MAXDATELEN + 1];
+
+	JsonEncodeDateTime(text, value, column->type, column->type == TIMESTAMPTZOID ? &utc : NULL);
+	json_escape(out, text, strlen(text));
+}
+
+static void
+wire_output(StringInfo out, const WireColumn *column, Datum value)
+{
+	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &column->output), value);
+
+	json_escape(out, text, strlen(text));
+}
+
+static const struct
+{
+	Oid			type;
+	wire_value_fn write;
+}			wire_types[] = {
+	{BOOLOID, wire_bool},
+	{INT2OID, wire_int2},
+	{INT4OID, wire_int4},
+	{INT8OID, wire_int8},
+	{FLOAT4OID, wire_float4},
+	{FLOAT8OID, wire_float8},
+	{NUMERICOID, wire_numeric},
+	{JSONOID, wire_json_text},
+	{JSONBOID, wire_jsonb},
+	{TEXTOID, wire_text},
+	{VARCHAROID, wire_text},
+	{BPCHAROID, wire_text},
+	{BYTEAOID, wire_bytea},
+	{DATEOID, wire_datetime},
+	{TIMEOID, wire_datetime},
+	{TIMETZOID, wire_datetime},
+	{TIMESTAMPOID, wire_datetime},
+	{TIMESTAMPTZOID, wire_datetime},
+};
+
+static void
+wire_column_init(WireColumn *column, Form_pg_attribute att)
+{
+	Oid			function;
+
+	column->name = NameStr(att->attname);
+	column->type = getBaseType(att->atttypid);
+	column->varlena = att->attlen == -1;
+	column->write = wire_output;
+	for (int i = 0; i < lengthof(wire_types); i++)
+	{
+		if (wire_types[i].type == column->type)
+			column->write = wire_types[i].write;
+	}
+	if (column->write == wire_output)
+	{
+		bool		varlena;
+
+		getTypeOutputInfo(column->type, &function, &varlena);
+		fmgr_info(function, &column->output);
+	}
+}
+
+static void
+wire_json_relation(ChangeSink *sink, DecodeRelation *rel)
+{
+	MemoryContext old;
+	WireColumn *columns;
+
+	if (rel->error != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s", rel->error)));
+
+	old = MemoryContextSwitchTo(rel->context);
+	columns = palloc0(Max(rel->desc->natts, 1) * sizeof(WireColumn));
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		if (rel->published[i])
+			wire_column_init(&columns[i], TupleDescAttr(rel->desc, i));
+	}
+	rel->sink_private = columns;
+	MemoryContextSwitchTo(old);
+}
+
+/* A line begins and ends. */
+static void
+wire_open(ChangeSink *sink, JsonWriter *w, const char *op)
+{
+	WireJson   *wire = (WireJson *) sink;
+
+	OutputPluginPrepareWrite(wire->ctx, true);
+	json_writer_init(w, wire->ctx->out);
+	json_open(w, NULL, '{');
+	json_string(w, "op", op);
+}
+
+static void
+wire_close(ChangeSink *sink, JsonWriter *w)
+{
+	json_close(w, '}');
+	OutputPluginWrite(((WireJson *) sink)->ctx, true);
+}
+
+static void
+wire_lsn(JsonWriter *w, const char *key, XLogRecPtr lsn)
+{
+	char		text[32];
+
+	snprintf(text, sizeof(text), "%X/%X", LSN_FORMAT_ARGS(lsn));
+	json_string(w, key, text);
+}
+
+/* The transaction's members, the same in every line. */
+static void
+wire_txn(JsonWriter *w, const DecodeTxn *txn)
+{
+	const int	utc = 0;
+	char		text[MAXDATELEN + 1];
+
+	json_int64(w, "xid", txn->xid);
+	wire_lsn(w, "commit_lsn", txn->commit_lsn);
+	JsonEncodeDateTime(text, TimestampTzGetDatum(txn->commit_time), TIMESTAMPTZOID, &utc);
+	json_string(w, "commit_time", text);
+}
+
+static void
+wire_name(JsonWriter *w, const DecodeRelation *rel)
+{
+	json_string(w, "schema", rel->schema);
+	json_string(w, "table", rel->table);
+}
+
+static bool
+wire_unchanged(const WireColumn *column, const DecodeRow *row, int i)
+{
+	return column->varlena && !row->isnull[i] &&
+		VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(row->values[i]));
+}
+
+/* `wanted`: which attributes; true when one was left out as unchanged. */
+static bool
+wire_row(JsonWriter *w, const char *key, const DecodeRelation *rel, const DecodeRow *row, const bool *wanted)
+{
+	const WireColumn *columns = rel->sink_private;
+	bool		unchanged = false;
+
+	json_open(w, key, '{');
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		const WireColumn *column = &columns[i];
+
+		if (!wanted[i] || !rel->published[i])
+			continue;
+		if (wire_unchanged(column, row, i))
+		{
+			unchanged = true;
+			continue;
+		}
+		if (row->isnull[i])
+		{
+			json_null(w, column->name);
+			continue;
+		}
+		json_raw(w, column->name, "");
+		column->write(w->out, column,
+					  column->varlena ? PointerGetDatum(PG_DETOAST_DATUM_PACKED(row->values[i])) : row->values[i]);
+	}
+	json_close(w, '}');
+	return unchanged;
+}
+
+static void
+wire_row_after(JsonWriter *w, const DecodeRelation *rel, const DecodeRow *row)
+{
+	const WireColumn *columns = rel->sink_private;
+
+	if (!wire_row(w, "after", rel, row, rel->published))
+		return;
+	json_open(w, "unchanged", '[');
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		if (rel->published[i] && wire_unchanged(&columns[i], row, i))
+			json_string(w, NULL, columns[i].name);
+	}
+	json_close(w, ']');
+}
+
+/* The envelope of one row change. */
+static void
+wire_change(ChangeSink *sink, const char *op, const DecodeTxn *txn, XLogRecPtr lsn,
+			const DecodeRelation *rel, const DecodeRow *old_row, const DecodeRow *new_row)
+{
+	JsonWriter	w;
+
+	wire_open(sink, &w, op);
+	wire_name(&w, rel);
+	if (old_row != NULL)
+		wire_row(&w, "before", rel, old_row, rel->key);
+	if (new_row != NULL)
+		wire_row_after(&w, rel, new_row);
+	wire_lsn(&w, "lsn", lsn);
+	wire_txn(&w, txn);
+	wire_close(sink, &w);
+}
+
+static void
+wire_json_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+				 DecodeRelation *rel, const DecodeRow *new_row)
+{
+	wire_change(sink, "c", txn, lsn, rel, NULL, new_row);
+}
+
+static void
+wire_json_update(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+				 DecodeRelation *rel, const DecodeRow *old_row, const DecodeRow *new_row)
+{
+	wire_change(sink, "u", txn, lsn, rel, old_row, new_row);
+}
+
+static void
+wire_json_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+				 DecodeRelation *rel, const DecodeRow *old_row)
+{
+	wire_change(sink, "d", txn, lsn, rel, old_row, NULL);
+}
+
+/* One line a table, so that a consumer of one table sees all of it. */
+static void
+wire_json_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+				   DecodeRelation **rels, int nrels, bool cascade, bool restart_seqs)
+{
+	for (int i = 0; i < nrels; i++)
+	{
+		JsonWriter	w;
+
+		wire_open(sink, &w, "t");
+		wire_name(&w, rels[i]);
+		json_bool(&w, "cascade", cascade);
+		json_bool(&w, "restart_identity", restart_seqs);
+		wire_lsn(&w, "lsn", lsn);
+		wire_txn(&w, txn);
+		wire_close(sink, &w);
+	}
+}
+
+static void
+wire_json_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			   DecodeRelation *rel, const char *reason)
+{
+	JsonWriter	w;
+
+	wire_open(sink, &w, "t");
+	wire_name(&w, rel);
+	json_string(&w, "partial", reason);
+	wire_lsn(&w, "lsn", lsn);
+	wire_txn(&w, txn);
+	wire_close(sink, &w);
+}
+
+static void
+wire_json_begin(ChangeSink *sink, const DecodeTxn *txn)
+{
+	JsonWriter	w;
+
+	if (!((WireJson *) sink)->transactions)
+		return;
+	wire_open(sink, &w, "begin");
+	wire_txn(&w, txn);
+	wire_close(sink, &w);
+}
+
+static void
+wire_json_commit(ChangeSink *sink, const DecodeTxn *txn, bool empty)
+{
+	JsonWriter	w;
+
+	if (empty || !((WireJson *) sink)->transactions)
+		return;
+	wire_open(sink, &w, "commit");
+	wire_lsn(&w, "end_lsn", txn->end_lsn);
+	wire_txn(&w, txn);
+	wire_close(sink, &w);
+}
+
+static void
+wire_json_startup(ChangeSink *sink, LogicalDecodingContext *ctx)
+{
+	((WireJson *) sink)->ctx = ctx;
+}
+
+static const ChangeSinkOps wire_json_ops = {
+	.startup = wire_json_startup,
+	.begin = wire_json_begin,
+	.relation = wire_json_relation,
+	.insert = wire_json_insert,
+	.update = wire_json_update,
+	.delete = wire_json_delete,
+	.truncate = wire_json_truncate,
+	.commit = wire_json_commit,
+	.lost = wire_json_lost,
+};
+
+ChangeSink *
+wire_json_sink(bool transactions)
+{
+	WireJson   *wire = palloc0(sizeof(WireJson));
+
+	wire->sink.ops = &wire_json_ops;
+	wire->sink.private = wire;
+	wire->transactions = transactions;
+	return &wire->sink;
+}
