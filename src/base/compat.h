@@ -83,4 +83,31 @@
 #define COMPAT_PUBLISHES_GENERATED(pub, att) false
 #endif
 
+/* Replication slots; include replication/slot.h first. */
+#if PG_VERSION_NUM >= 170000
+#define compat_slot_create(name, persistency) \
+	ReplicationSlotCreate(name, true, persistency, false, false, false)
+#else
+#define compat_slot_create(name, persistency) \
+	ReplicationSlotCreate(name, true, persistency, false)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define compat_slot_acquire(name) ReplicationSlotAcquire(name, true, true)
+#else
+#define compat_slot_acquire(name) ReplicationSlotAcquire(name, true)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define compat_slot_invalidated(slot) ((slot)->data.invalidated != RS_INVAL_NONE)
+#else
+#define compat_slot_invalidated(slot) \
+	(XLogRecPtrIsInvalid((slot)->data.restart_lsn) && !XLogRecPtrIsInvalid((slot)->data.invalidated_at))
+#endif
+
+/* A logical message that is on disk when this returns. */
+#if PG_VERSION_NUM >= 170000
+#define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false, true)
+#else
+#define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false)
+#endif
+
 #endif							/* TARN_BASE_COMPAT_H */

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <zlib.h>
 
 #include "codec/internal.h"

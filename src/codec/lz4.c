@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <lz4.h>
 
 #include "codec/internal.h"

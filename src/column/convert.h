@@ -51,7 +51,7 @@ typedef struct ColumnConvert
 	Oid			pg_type;
 	int32		typmod;
 	char		name[NAMEDATALEN];	/* of the column, for messages */
-	FmgrInfo	output;			/* CONVERT_OUTPUT */
+	FmgrInfo	output;			/* CONVERT_OUTPUT; for all: values in messages */
 	FmgrInfo	input;			/* CONVERT_OUTPUT, reading */
 	Oid			input_param;
 	const char *relation;		/* qualified name, for messages */
@@ -83,6 +83,9 @@ extern void convert_append(const ColumnConvert *c, ColumnVector *v, Datum value,
 extern void convert_form(const ColumnConvert *c, const ColumnVector *v,
 						 const uint32 *rows, uint32 n,
 						 Datum *values, bool *isnull, int stride);
+
+/* Can convert_form read a lake column of this type?  (Single values may still not fit.) */
+extern bool convert_reads(const ColumnConvert *c, LakeType from);
 
 /*
  * A constant of pg_type as a LakeValue of c->type, for filters; false when

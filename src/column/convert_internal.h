@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * convert_internal.h
+ *	  What the convert_*.c files show each other.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_COLUMN_CONVERT_INTERNAL_H
+#define TARN_COLUMN_CONVERT_INTERNAL_H
+
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "column/convert.h"
+
+/* Days and microseconds from Iceberg's epoch (1970-01-01) to PostgreSQL's (2000-01-01). */
+#define EPOCH_DAYS 10957
+#define EPOCH_MICROS INT64CONST(946684800000000)
+
+/* Bytes that decimal_to_numeric may write: header, and digits of 18 or 38 decimal places. */
+#define NUMERIC_SPACE_INT64 24
+#define NUMERIC_SPACE_INT128 32
+
+typedef enum DecimalResult
+{
+	DECIMAL_OK,
+	DECIMAL_SPECIAL,			/* NaN or infinity */
+	DECIMAL_INEXACT,			/* digits past the scale */
+	DECIMAL_OVERFLOW			/* more digits than the precision */
+} DecimalResult;
+
+/*
+ * A numeric (VARDATA_ANY, VARSIZE_ANY_EXHDR of it) times 10^scale.  The
+ * int64 form takes precisions up to 18, the other up to 38.
+ */
+extern DecimalResult numeric_to_decimal64(const char *data, size_t size, int precision, int scale, int64 *result);
+extern DecimalResult numeric_to_decimal128(const char *data, size_t size, int precision, int scale, int128 *result);
+
+/* value / 10^scale as a numeric with that display scale, written at `out` (aligned to 4). */
+extern void decimal64_to_numeric(int64 value, int scale, char *out);
+extern void decimal128_to_numeric(int128 value, int scale, char *out);
+
+/* |value| < 10^precision */
+extern bool decimal_fits(int128 value, int precision);
+
+/* The varlena of a Datum in memory, expanded in `scratch` when it is compressed. */
+extern struct varlena *convert_varlena(Datum value, MemoryContext scratch);
+
+#endif							/* TARN_COLUMN_CONVERT_INTERNAL_H */
