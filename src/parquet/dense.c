@@ -203,9 +203,25 @@ decimals_to_fixed(const char *from, uint32 n, uint32 width, char *to)
 	}
 }
 
+/* Decimals of up to 9 digits are int64 in vectors, int32 in the file. */
+static void
+narrow_decimals(const int64 *from, uint32 n, int32 *to)
+{
+	for (uint32 i = 0; i < n; i++)
+		to[i] = (int32) from[i];
+}
+
+static bool
+is_short_decimal(LakeType type)
+{
+	return type.id == LAKE_DECIMAL && type.precision <= 9;
+}
+
 static ParquetType
 physical_type(const ColumnVector *v)
 {
+	if (is_short_decimal(v->type))
+		return PARQUET_INT32;
 	switch (v->layout)
 	{
 		case LAYOUT_BOOL:
@@ -247,6 +263,14 @@ parquet_dense_init(ParquetDense *d, const ColumnVector *v, ParquetScratch *scrat
 
 		compact(v->values, v->valid, v->length, v->width, values);
 		d->values = values;
+	}
+	if (is_short_decimal(v->type))
+	{
+		int32	   *narrow = parquet_buffer_scratch(&scratch->wide, (size_t) d->count * sizeof(int32));
+
+		narrow_decimals((const int64 *) d->values, d->count, narrow);
+		d->values = (const char *) narrow;
+		d->width = sizeof(int32);
 	}
 	if (v->layout == LAYOUT_INT128)
 	{

@@ -359,6 +359,12 @@ parquet_bound_bytes(LakeType type, const LakeValue *value, bool upper, bool *exa
 	}
 	result.size = lake_type_width(type);
 	result.data = copy = palloc(8);
+	if (type.id == LAKE_DECIMAL && type.precision <= 9)
+	{
+		result.size = 4;
+		memcpy(copy, &i32, 4);
+		return result;
+	}
 	switch (lake_type_layout(type))
 	{
 		case LAYOUT_BOOL:
