@@ -29,7 +29,7 @@ convert_init_input(ColumnConvert *convert, Oid pg_type, int32 typmod,
 	convert->pg_type = pg_type;
 	convert->typmod = typmod;
 	strlcpy(convert->name, column, NAMEDATALEN);
-	convert->relation = MemoryContextStrdup(context, relation);
+	convert->relation = relation;
 	getTypeInputInfo(pg_type, &function, &convert->input_param);
 	fmgr_info_cxt(function, &convert->input, context);
 }
@@ -47,9 +47,11 @@ fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType typ
 	if (pg_type == NUMERICOID && typmod < (int32) VARHDRSZ && type.id == LAKE_DECIMAL)
 		typmod = ((type.precision << 16) | type.scale) + VARHDRSZ;
 
+	/* the relcache's copy may go away before the scan does */
+	relation = MemoryContextStrdup(context, relation);
 	*reason = NULL;
 	mapped = convert_init(convert, pg_type, typmod, column, relation, context, reason);
-	if (mapped && (lake_type_equal(convert->type, type) || lake_type_promotes(type, convert->type)))
+	if (mapped && convert_reads(convert, type))
 		return true;
 
 	/* the text of another engine's column, or of a type that has no mapping here */
@@ -59,7 +61,6 @@ fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType typ
 		return true;
 	}
 
-	/* wider lake integers into narrower columns: what does not fit raises an error when it is formed */
 	if (mapped && convert->type.id == LAKE_INT && type.id == LAKE_LONG)
 	{
 		*reason = psprintf("type %s cannot hold it; declare the column as bigint",

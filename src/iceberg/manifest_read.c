@@ -256,7 +256,8 @@ read_lists(EntryReader *r, const AvroValue *file, IcebergDataFile *f)
 		f->equality_ids = palloc(sizeof(int) * f->nequality_ids);
 		for (int i = 0; i < f->nequality_ids; i++)
 		{
-			if (ids->u.list.items[i].kind != AVRO_INT)
+			/* PyIceberg writes longs */
+			if (ids->u.list.items[i].kind != AVRO_INT && ids->u.list.items[i].kind != AVRO_LONG)
 				entry_fail(r, "an equality id is not an int");
 			f->equality_ids[i] = (int) ids->u.list.items[i].u.i64;
 		}

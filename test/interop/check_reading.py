@@ -104,15 +104,15 @@ def check_import():
                    "WHERE attrelid = '%s'::regclass AND attnum > 0 ORDER BY attnum")
         got, wanted = (query(columns % twin(s, table)) for s in (NAMESPACE, HEAP))
         tap.ok(got == wanted, f"columns of {table} as imported", f"{got}\n{wanted}")
-    run("CREATE SCHEMA some")
-    run(f"IMPORT FOREIGN SCHEMA {NAMESPACE} LIMIT TO (types, \"Quoted Table\") FROM SERVER lake INTO some")
-    names = [r[0] for r in query("SELECT relname FROM pg_class WHERE relnamespace = 'some'::regnamespace ORDER BY 1")]
+    run("CREATE SCHEMA part")
+    run(f"IMPORT FOREIGN SCHEMA {NAMESPACE} LIMIT TO (types, \"Quoted Table\") FROM SERVER lake INTO part")
+    names = [r[0] for r in query("SELECT relname FROM pg_class WHERE relnamespace = 'part'::regnamespace ORDER BY 1")]
     tap.ok(names == ["Quoted Table", "types"], "import of some tables", names)
-    run("DROP SCHEMA some CASCADE; CREATE SCHEMA some")
-    run(f"IMPORT FOREIGN SCHEMA {NAMESPACE} EXCEPT (types) FROM SERVER lake INTO some")
-    n = query("SELECT count(*) FROM pg_class WHERE relnamespace = 'some'::regnamespace")[0][0]
-    tap.ok(n >= len(TWINS) - 1 and not query("SELECT to_regclass('some.types')")[0][0], "import of all but one", n)
-    run("DROP SCHEMA some CASCADE")
+    run("DROP SCHEMA part CASCADE; CREATE SCHEMA part")
+    run(f"IMPORT FOREIGN SCHEMA {NAMESPACE} EXCEPT (types) FROM SERVER lake INTO part")
+    n = query("SELECT count(*) FROM pg_class WHERE relnamespace = 'part'::regnamespace")[0][0]
+    tap.ok(n >= len(TWINS) - 1 and not query("SELECT to_regclass('part.types')")[0][0], "import of all but one", n)
+    run("DROP SCHEMA part CASCADE")
     code, text = sqlstate("IMPORT FOREIGN SCHEMA mde FROM SERVER lake INTO public")
     tap.ok(code == "HV00Q" and '"made"' in text, "import of an unknown namespace names the closest", text)
 
@@ -189,9 +189,9 @@ PUSHED = [
 
 # also pushed, but the executor has to look again, or not pushed at all
 LOCAL = [
-    "types|i + 1 = 5", "types|s > 'm'", "types|s LIKE '%a'", "types|ts > tz", "types|i = l", "types|random() < 2",
+    "types|i % 7 = 5", "types|s > 'm'", "types|s LIKE '%a'", "types|ts > tz", "types|i = l", "types|random() < 2",
     "types|ts > '2020-01-01'::date", "types|length(s) = 3", "types|i::text = '0'", "types|s ILIKE 'a%'",
-    "types|day > '2020-01-01 00:00'::timestamp", "types|i = 1 OR i + 1 = 2",
+    "types|day > '2020-01-01 00:00'::timestamp", "types|i = 1 OR i % 9 = 2",
 ]
 
 
@@ -259,7 +259,7 @@ def check_errors():
     run("CREATE FOREIGN TABLE made.wrong (id uuid) SERVER lake OPTIONS (table_name 'deletes')")
     got, text = sqlstate("SELECT id FROM made.wrong")
     tap.ok(got == "HV004" and "long" in text, "a type that cannot hold the field", text)
-    tap.ok(query("SELECT count(*) > 5000 FROM made.wrong")[0][0], "columns nobody asks for do not matter")
+    tap.ok(query("SELECT count(*) > 4000 FROM made.wrong")[0][0], "columns nobody asks for do not matter")
     run("DROP FOREIGN TABLE made.wrong")
     run("CREATE FOREIGN TABLE made.wrong (id bigint) SERVER lake OPTIONS (table_name 'nothing')")
     got, text = sqlstate("SELECT id FROM made.wrong")
