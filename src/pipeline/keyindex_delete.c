@@ -85,6 +85,16 @@ take_rows(KeyIndex *index, Segment *segment, const SearchKey *key, DeleteBatch *
 }
 
 static void
+take_found(KeyIndex *index, Segment *segment, const SearchKey *keys, uint32 n, void *arg)
+{
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (keys[i].entry != SEARCH_NONE)
+			take_rows(index, segment, &keys[i], arg);
+	}
+}
+
+static void
 ask_segment(KeyIndex *index, Segment *segment, DeleteBatch *batch)
 {
 	uint32		n = batch->nwanting;
@@ -96,12 +106,7 @@ ask_segment(KeyIndex *index, Segment *segment, DeleteBatch *batch)
 		probe = batch->probe;
 		n = segment_filter(segment, batch->wanting, n, probe);
 	}
-	segment_search(index, segment, probe, n);
-	for (uint32 i = 0; i < n; i++)
-	{
-		if (probe[i].entry != SEARCH_NONE)
-			take_rows(index, segment, &probe[i], batch);
-	}
+	segment_search(index, segment, probe, n, take_found, batch);
 	for (uint32 i = 0; i < batch->nwanting; i++)
 	{
 		batch->wanting[kept] = batch->wanting[i];

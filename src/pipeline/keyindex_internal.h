@@ -231,9 +231,13 @@ typedef struct SearchKey
 
 /*
  * Finds the first entry with the hash of each of n keys, which ascend by
- * hash, and prefetches the liveness of its row.
+ * hash and prefetches the liveness of its row.  `found` is called for some
+ * keys at a time, while all that is still in the processor's caches.
  */
-extern void segment_search(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n);
+typedef void (*segment_found_cb) (KeyIndex *index, Segment *segment, const SearchKey *keys, uint32 n,
+								  void *arg);
+extern void segment_search(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n,
+						   segment_found_cb found, void *arg);
 
 /* Keeps the keys the segment's filter does not rule out; returns how many. */
 extern uint32 segment_filter(const Segment *segment, const SearchKey *keys, uint32 n, SearchKey *kept);

@@ -27,6 +27,7 @@
 #define GROUP 32
 #define AHEAD 256				/* keys whose pages are read ahead */
 #define SAMPLE 16
+#define PREFETCH_AROUND 40		/* bytes: how far off interpolation usually is */
 #define INTERPOLATE 256			/* larger buckets are searched by halving */
 
 /* Where entries with this hash would be if the hashes of its bucket were spread evenly. */
@@ -171,9 +172,12 @@ search_group(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n)
 	{
 		uint64		from;
 		uint64		to;
+		const uint8 *p;
 
 		bucket(segment, keys[i].hash, &from, &to);
-		__builtin_prefetch(segment->entries + interpolate(segment, keys[i].hash, from, to) * segment->width);
+		p = segment->entries + interpolate(segment, keys[i].hash, from, to) * segment->width;
+		__builtin_prefetch(p - PREFETCH_AROUND);
+		__builtin_prefetch(p + PREFETCH_AROUND);
 	}
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -191,7 +195,8 @@ search_group(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n)
 }
 
 void
-segment_search(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n)
+segment_search(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n,
+			   segment_found_cb found, void *arg)
 {
 	bool		sweep = n >= segment->npages / 4;
 	bool		cold = n > 0 && is_cold(segment, keys, n);
@@ -209,6 +214,7 @@ segment_search(KeyIndex *index, Segment *segment, SearchKey *keys, uint32 n)
 			ahead = to;
 		}
 		search_group(index, segment, keys + i, Min(GROUP, n - i));
+		found(index, segment, keys + i, Min(GROUP, n - i), arg);
 		CHECK_FOR_INTERRUPTS();
 	}
 	if (cold && sweep)
