@@ -164,9 +164,13 @@ segment_open(KeyIndex *index, uint64 number)
 	segment->path = keyindex_segment_path(index, number);
 	fd = open(segment->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
+	{
+		bool		missing = errno == ENOENT;
+
 		ereport(ERROR,
-				(errcode(errno == ENOENT ? ERRCODE_DATA_CORRUPTED : ERRCODE_IO_ERROR),
+				(missing ? errcode(ERRCODE_DATA_CORRUPTED) : errcode_for_file_access(),
 				 errmsg("could not open key index segment \"%s\": %m", segment->path)));
+	}
 
 	/* from here on the index unmaps it, whatever happens */
 	segment->next_open = index->open_segments;
