@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ *
+ * fuzz_manifest.c
+ *	  Manifests and manifest lists of any content.  The first byte chooses.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "iceberg/manifest.h"
+#include "utils/memutils.h"
+
+extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
+
+static void
+read_manifest(const uint8 *data, size_t size)
+{
+	IcebergManifest manifest = {.sequence_number = 7, .added_snapshot_id = 9};
+	int			n;
+
+	(void) iceberg_manifest_read(data, size, "fuzz", &manifest, NULL, -1, &n);
+}
+
+/* What was read must be writable. */
+static void
+read_list(const uint8 *data, size_t size)
+{
+	StringInfoData buf;
+	int			n;
+	IcebergManifest *manifests = iceberg_manifest_list_read(data, size, "fuzz", &n);
+
+	initStringInfo(&buf);
+	iceberg_manifest_list_write(&buf, 1, -1, 1, manifests, n);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	PG_TRY();
+	{
+		if (size > 0 && data[0] == 'L')
+			read_list(data + 1, size - 1);
+		else if (size > 0)
+			read_manifest(data + 1, size - 1);
+	}
+	PG_CATCH();
+	{
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return 0;
+}
