@@ -13,7 +13,7 @@
  *
  * Memory: bounded by the rows of one row group as vectors (only when batches
  * are smaller than a row group; a batch that fills one is encoded in place)
- * plus one column's encoded pages.  All in a context of the writer's own,
+ * plus one page, and the dictionary of one column.  All in a context of the writer's own,
  * child of the current one at parquet_writer_open.
  *
  *-------------------------------------------------------------------------
@@ -32,8 +32,8 @@ typedef enum ParquetEncodingChoice
 	PARQUET_ENCODING_AUTO,		/* dictionary where it pays, else plain */
 	PARQUET_ENCODING_PLAIN,
 	PARQUET_ENCODING_DELTA,		/* ints: DELTA_BINARY_PACKED; text: DELTA_LENGTH_BYTE_ARRAY */
-	PARQUET_ENCODING_SPLIT,		/* BYTE_STREAM_SPLIT */
-	PARQUET_ENCODING_COMPACT	/* the opt-in plan: the writer chooses among all of them by sample */
+	PARQUET_ENCODING_SPLIT,		/* BYTE_STREAM_SPLIT; DuckDB 1.5 reads it for floats only */
+	PARQUET_ENCODING_COMPACT	/* the writer chooses among all of them by sample; mind the readers */
 } ParquetEncodingChoice;
 
 typedef struct ParquetColumn
