@@ -18,7 +18,6 @@
 #include "base/utf8.h"
 #include "catalog/pg_type.h"
 #include "column/convert_internal.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -270,27 +269,27 @@ check_text(const FormJob *job, const char *data, uint32 size)
 }
 
 /* Characters that varchar(n) and char(n) allow; 0: no limit. */
-static int
+static uint32
 character_limit(const ColumnConvert *c)
 {
 	if ((c->pg_type == VARCHAROID || c->pg_type == BPCHAROID) && c->typmod > (int32) VARHDRSZ)
-		return c->typmod - VARHDRSZ;
+		return (uint32) (c->typmod - VARHDRSZ);
 	return 0;
 }
 
 /* Blanks that must follow to make it char(n); fails when there are too many characters. */
 static uint32
-missing_blanks(const FormJob *job, const char *data, uint32 size, int limit)
+missing_blanks(const FormJob *job, const char *data, uint32 size, uint32 limit)
 {
-	int			characters = pg_mbstrlen_with_len(data, (int) size);
+	uint32		characters = utf8_length(data, size);
 
 	if (characters > limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-				 errmsg("lake value of %d characters in column \"%s\" of \"%s\" is too long for type %s",
+				 errmsg("lake value of %u characters in column \"%s\" of \"%s\" is too long for type %s",
 						characters, job->c->name, job->c->relation,
 						format_type_with_typemod(job->c->pg_type, job->c->typmod))));
-	return job->c->pg_type == BPCHAROID ? (uint32) (limit - characters) : 0;
+	return job->c->pg_type == BPCHAROID ? limit - characters : 0;
 }
 
 static void
@@ -298,7 +297,7 @@ form_text(const FormJob *job)
 {
 	const ColumnVector *v = job->v;
 	bool		text = job->c->type.id == LAKE_STRING;
-	int			limit = character_limit(job->c);
+	uint32		limit = character_limit(job->c);
 	bool		pad = limit > 0 && job->c->pg_type == BPCHAROID;
 	size_t		total = 0;
 	uint32		size;
