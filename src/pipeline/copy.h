@@ -10,17 +10,16 @@
  * which makes it TABLE_CATCHUP.  The pipeline's worker goes on streaming the
  * other tables all the while.
  *
- * What the pipeline's worker does: calls copy_tend() in its loop while some
- * table is in state `copy`; reads the registry anew when REQUEST_RELOAD
- * comes, which the coordinator raises after each table and at its end.  A
- * table whose values or shape cannot be copied is stopped in the registry;
- * any other failure (storage, lack of processes) is shown as the pipeline's
- * last_error, the table stays in state `copy`, and copy_tend() tries again
- * with back-off.
+ * The pipeline's worker calls copy_launch() while some table is in state
+ * `copy`, and reads the registry anew when the process has ended, or when
+ * REQUEST_RELOAD comes, which the coordinator raises as tables are done.  A
+ * table whose values, shape or rights do not allow a copy is stopped in the
+ * registry; any other failure (storage, lack of processes) is shown as the
+ * pipeline's last_error, and the table stays in state `copy`: it is for the
+ * worker to try again, with back-off.
  *
- * The coordinator ends when the worker that started it is gone.  A table is
- * named by the registry's rows only: what the coordinator needs besides is
- * the pipeline's id.
+ * The coordinator ends by itself within a second when the worker that
+ * started it is gone.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,23 +28,20 @@
 
 #include "postgres.h"
 
+#include "postmaster/bgworker.h"
+
 #include "pipeline/pipeline.h"
 
-/* From _PG_init: tarn.copy_workers, and the board in shared memory. After state_init(). */
+/* From _PG_init, after state_init(): tarn.copy_workers, and the board in shared memory. */
 extern void copy_init(void);
 
 /*
- * Starts a coordinator for p's tables in state `copy` unless one is running,
- * the last one's back-off is not over, or no background worker is free.
- * Cheap when there is nothing to do.  In the pipeline's worker only.
+ * Starts a coordinator for p's tables in state `copy`, in the pipeline's
+ * worker.  NULL when one is still running (left by an earlier worker; it is
+ * told to end) or no background worker is free.  The handle is in the
+ * current memory context.
  */
-extern void copy_tend(Pipeline *p);
-
-/* Is one running for this pipeline? */
-extern bool copy_running(const PipelineState *state);
-
-/* Ends a running one (DROP, pause) and waits until it and its workers are gone. In the pipeline's worker only. */
-extern void copy_stop(PipelineState *state);
+extern BackgroundWorkerHandle *copy_launch(Pipeline *p);
 
 /* Entry points of the background workers. */
 extern PGDLLEXPORT void tarn_copy_main(Datum arg);
