@@ -1,0 +1,98 @@
+/*-------------------------------------------------------------------------
+ *
+ * fuzz_parquet_file.c
+ *	  Parquet files of any content, from footer to vectors: no crash, no
+ *	  endless loop, bounded memory.
+ *
+ * Files whose footer claims more than MAX_ROWS rows are opened but not read:
+ * a run of equal values may honestly stand for millions of rows, and filling
+ * them says nothing new.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "parquet/reader.h"
+#include "utils/memutils.h"
+
+#define MAX_ROWS 100000
+
+extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
+
+static void
+fuzz_read(void *arg, uint64 offset, size_t size, void *buffer)
+{
+	memcpy(buffer, (const uint8 *) arg + offset, size);
+}
+
+/* One leaf in every way it can be read. */
+static void
+read_leaf(ParquetReader *r, int group, int leaf)
+{
+	const ParquetLeaf *l = parquet_reader_leaf(r, leaf);
+	uint32		rows = (uint32) parquet_reader_group_rows(r, group);
+	uint32		ranges[4] = {rows / 4, rows / 8, rows / 2, rows / 4};
+	const uint32 *first_rows;
+	const ParquetBounds *page_bounds;
+	ParquetBounds bounds;
+	ColumnVector *v;
+
+	if (!l->supported)
+		return;
+	v = column_vector_create(CurrentMemoryContext, l->type, 0);
+	parquet_reader_column(r, group, leaf, NULL, 0, true, v);
+	parquet_reader_column(r, group, leaf, NULL, 0, false, v);
+	parquet_reader_bounds(r, group, leaf, &bounds);
+	(void) parquet_reader_pages(r, group, leaf, &first_rows, &page_bounds);
+	parquet_reader_column(r, group, leaf, ranges, 2, true, v);
+}
+
+static void
+read_file(const uint8 *data, size_t size)
+{
+	ParquetInput input = {.read = fuzz_read, .arg = (void *) data, .size = size, .name = "fuzz"};
+	ParquetReader *r = parquet_reader_open(&input);
+
+	for (int g = 0; g < parquet_reader_nrow_groups(r) && g < 4; g++)
+	{
+		if (parquet_reader_group_rows(r, g) > MAX_ROWS)
+			continue;
+		for (int leaf = 0; leaf < parquet_reader_nleaves(r) && leaf < 64; leaf++)
+		{
+			MemoryContext context = CurrentMemoryContext;
+
+			/* damage of one column does not end the others */
+			PG_TRY();
+			{
+				read_leaf(r, g, leaf);
+			}
+			PG_CATCH();
+			{
+				MemoryContextSwitchTo(context);
+				FlushErrorState();
+			}
+			PG_END_TRY();
+		}
+	}
+	parquet_reader_close(r);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	PG_TRY();
+	{
+		read_file(data, size);
+	}
+	PG_CATCH();
+	{
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return 0;
+}
