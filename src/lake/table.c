@@ -260,3 +260,9 @@ lake_table_rows(const LakeTable *t)
 	deletes = summary_number(t, "total-position-deletes");
 	return records < 0 ? -1 : Max(records - Max(deletes, 0), 0);
 }
+
+int64
+lake_table_files(const LakeTable *t)
+{
+	return t->snapshot == NULL ? 0 : summary_number(t, "total-data-files");
+}

@@ -94,5 +94,6 @@ extern void lake_data_file(IcebergDataFile *file, const char *path,
 
 /* Live rows and files by the snapshot's summary; -1 unknown. */
 extern int64 lake_table_rows(const LakeTable *t);
+extern int64 lake_table_files(const LakeTable *t);
 
 #endif							/* TARN_LAKE_TABLE_H */
