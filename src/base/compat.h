@@ -110,4 +110,24 @@
 #define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false)
 #endif
 
+/* Since 17 a WaitEventSet belongs to a resource owner, or to none. */
+#if PG_VERSION_NUM >= 170000
+#define compat_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define compat_wait_event_set(nevents) CreateWaitEventSet(CurrentMemoryContext, nevents)
+#endif
+
+/* Rights by object; include catalog/pg_database.h, pg_foreign_server.h and utils/acl.h. */
+#if PG_VERSION_NUM >= 160000
+#define compat_server_aclcheck(oid, role, mode) object_aclcheck(ForeignServerRelationId, oid, role, mode)
+#define compat_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
+#else
+#define compat_server_aclcheck(oid, role, mode) pg_foreign_server_aclcheck(oid, role, mode)
+#define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define compat_init_materialized_srf(fcinfo) compat_init_srf(fcinfo)
+#endif
+
+/* LSN_FORMAT_ARGS and replication names that moved are reached through their usual headers. */
+
 #endif							/* TARN_BASE_COMPAT_H */

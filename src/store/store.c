@@ -19,7 +19,7 @@
 
 StoreCounters store_counters;
 
-static const StoreOps *const drivers[] = {&store_local_ops};
+static const StoreOps *const drivers[] = {&store_local_ops, &store_s3_ops};
 
 static const StoreOps *
 driver_for(const char *root)

@@ -15,11 +15,13 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
+#include "store/sigv4.h"
 #include "store/store.h"
 
 PG_MODULE_MAGIC;
@@ -266,4 +268,49 @@ test_store_counters(PG_FUNCTION_ARGS)
 	values[2] = Int64GetDatum((int64) store_counters.writes);
 	values[3] = Int64GetDatum((int64) store_counters.write_bytes);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+static int
+read_fields(ArrayType *array, SigV4Field *fields, int max)
+{
+	Datum	   *values;
+	int			n;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	if (n / 2 > max)
+		elog(ERROR, "too many fields");
+	for (int i = 0; i < n / 2; i++)
+	{
+		fields[i].name = TextDatumGetCString(values[2 * i]);
+		fields[i].value = TextDatumGetCString(values[2 * i + 1]);
+	}
+	return n / 2;
+}
+
+PG_FUNCTION_INFO_V1(test_store_sign);
+Datum
+test_store_sign(PG_FUNCTION_ARGS)
+{
+	SigV4Field	query[16];
+	SigV4Field	headers[16];
+	char		hash[SIGV4_HASH_SIZE];
+	char	   *body = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	SigV4Request request = {
+		.method = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.path = sigv4_encode(text_to_cstring(PG_GETARG_TEXT_PP(1)), true),
+		.headers = headers,
+		.payload_hash = hash,
+		.date = text_to_cstring(PG_GETARG_TEXT_PP(5))
+	};
+	SigV4Key	key = {
+		.access_key = text_to_cstring(PG_GETARG_TEXT_PP(6)),
+		.secret_key = text_to_cstring(PG_GETARG_TEXT_PP(7)),
+		.region = "us-east-1",
+		.service = text_to_cstring(PG_GETARG_TEXT_PP(8))
+	};
+
+	sigv4_hash(body, strlen(body), hash);
+	request.query = sigv4_query(query, read_fields(PG_GETARG_ARRAYTYPE_P(2), query, lengthof(query)));
+	request.nheaders = read_fields(PG_GETARG_ARRAYTYPE_P(3), headers, lengthof(headers));
+	PG_RETURN_TEXT_P(cstring_to_text(sigv4_authorization(&key, &request)));
 }

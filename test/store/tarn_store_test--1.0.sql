@@ -23,3 +23,8 @@ CREATE FUNCTION store_verify(root text, name text, total bigint, piece integer, 
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_verify';
 CREATE FUNCTION store_counters(OUT reads bigint, OUT read_bytes bigint, OUT writes bigint, OUT write_bytes bigint)
 	LANGUAGE c AS 'MODULE_PATHNAME', 'test_store_counters';
+
+-- signature of a request; query and headers are name, value, name, value ...
+CREATE FUNCTION store_sign(method text, path text, query text[], headers text[], body text, date text,
+	access_key text, secret_key text, service text) RETURNS text
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_sign';

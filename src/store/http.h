@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *	  One HTTP request at a time, waiting on the process latch.
+ *
+ * libcurl does the protocol; its multi interface is driven by WaitEventSet,
+ * so that a request in progress hears cancels and shutdowns at once.  Replies
+ * of every status come back to the caller, and so do failures of transport:
+ * what is worth another attempt is known to him alone.  Connections are kept
+ * and used again.
+ *
+ * Redirects are not followed (they would carry credentials to another host),
+ * nothing but http and https is spoken, certificates are verified, proxies of
+ * the environment are ignored.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_STORE_HTTP_H
+#define TARN_STORE_HTTP_H
+
+#include "postgres.h"
+
+typedef struct Http Http;
+
+typedef struct HttpRequest
+{
+	const char *method;
+	const char *url;
+	const char *const *headers; /* "Name: value", ended by NULL */
+	const void *body;			/* NULL: none */
+	size_t		body_size;
+	/* a body of status 2xx goes here when not NULL, and no further than its size */
+	char	   *target;
+	size_t		target_size;
+	/* any other body is kept up to this size; more is a failure */
+	size_t		max_body;
+} HttpRequest;
+
+typedef struct HttpResponse
+{
+	int			status;			/* 0 when the reply did not begin */
+	bool		complete;		/* the whole reply was received */
+	bool		transient;		/* if not complete: may another attempt do better? */
+	bool		too_large;		/* not complete because the body passes target or max_body */
+	char		failure[256];	/* if not complete: why, for messages */
+	size_t		target_used;
+	char	   *body;			/* ends with a zero that body_size does not count; never NULL */
+	size_t		body_size;
+	uint64		content_length; /* as announced; 0 when it was not */
+	/* headers, "" where absent */
+	char		etag[256];
+	char		request_id[128];
+	char		content_range[128];
+	char		region[64];		/* x-amz-bucket-region */
+	char		token[64];		/* x-amz-meta-tarn-token */
+} HttpResponse;
+
+/*
+ * In the current memory context, whose deletion closes the connections.
+ * `ca_file` holds the certificates to trust in place of the system's, or NULL.
+ */
+extern Http *http_open(const char *ca_file);
+
+/* Fills `response` (body in the current memory context).  Errors: interrupts only. */
+extern void http_perform(Http *http, const HttpRequest *request, HttpResponse *response);
+
+#endif							/* TARN_STORE_HTTP_H */

@@ -1,0 +1,251 @@
+/*-------------------------------------------------------------------------
+ *
+ * s3_read.c
+ *	  Store on S3: ranges of objects, lists, removal.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "store/s3.h"
+
+/* So much received before a failure counts as progress: attempts start anew. */
+#define PROGRESS_SIZE (256 * 1024)
+
+/* A page holds at most 1,000 keys of at most 1,024 bytes, perhaps all entities. */
+#define MAX_LIST_PAGE (16 * 1024 * 1024)
+
+typedef struct S3Reader
+{
+	StoreReader base;
+	S3Store    *store;
+} S3Reader;
+
+static void
+corrupted(const char *name, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("could not read \"%s\": %s", name, problem)));
+}
+
+/* The reply must be about the very bytes that were asked for, of an object of the known size. */
+static void
+check_range(const StoreReader *r, const HttpResponse *response, uint64 first, uint64 last)
+{
+	unsigned long long from;
+	unsigned long long to;
+	unsigned long long total;
+
+	if (response->status == 200 && first == 0 && response->content_length == r->size &&
+		last + 1 == r->size)
+		return;					/* a service may send a whole object as what it is */
+	if (response->status != 206 ||
+		sscanf(response->content_range, "bytes %llu-%llu/%llu", &from, &to, &total) != 3)
+		corrupted(r->name, psprintf("the reply to a request for a range has status %d and Content-Range \"%s\"",
+									response->status, response->content_range));
+	if (total != r->size)
+		corrupted(r->name, psprintf("it has %llu bytes instead of " UINT64_FORMAT, total, r->size));
+	if (from != first || to != last)
+		corrupted(r->name, psprintf("bytes %llu to %llu came for " UINT64_FORMAT " to " UINT64_FORMAT,
+									from, to, first, last));
+}
+
+/*
+ * A reply cut short is taken up where it ended, so that a bad line makes
+ * progress; wrong bytes inside are left to the checksums of the formats.
+ */
+static void
+s3_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
+{
+	S3Reader   *r = (S3Reader *) base;
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "tarn S3 read",
+											   ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
+	size_t		done = 0;
+	int			attempt = 0;
+
+	for (;;)
+	{
+		uint64		first = offset + done;
+		uint64		last = offset + size - 1;
+		HttpResponse response;
+		S3Request	request = {
+			.operation = "read",
+			.name = base->name,
+			.method = "GET",
+			.key = s3_key(base->name),
+			.headers = {{"range", psprintf("bytes=" UINT64_FORMAT "-" UINT64_FORMAT, first, last)}},
+			.nheaders = 1,
+			.target = (char *) buffer + done,
+			.target_size = size - done
+		};
+		S3Outcome	outcome = s3_attempt(r->store, &request, &response);
+
+		if (response.status / 100 == 2 && !response.too_large)
+		{
+			check_range(base, &response, first, last);
+			done += response.target_used;
+			store_counters.read_bytes += response.target_used;
+		}
+		if (outcome == S3_DONE)
+			break;
+		if (outcome == S3_REFUSED)
+			s3_fail(&request, &response);
+		if (response.target_used >= PROGRESS_SIZE)
+			attempt = 0;
+		if (!s3_back_off(attempt++))
+			s3_fail(&request, &response);
+	}
+	if (done != size)
+		corrupted(base->name, psprintf("%zu of %zu bytes at offset " UINT64_FORMAT " came",
+									   done, size, offset));
+	store_counters.reads++;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+}
+
+static void
+s3_reader_close(StoreReader *base)
+{
+	/* a reader holds nothing but memory */
+}
+
+static uint64
+object_size(S3Store *store, const char *name)
+{
+	HttpResponse response;
+	S3Request	request = {
+		.operation = "open",
+		.name = name,
+		.method = "HEAD",
+		.key = s3_key(name)
+	};
+
+	s3_request(store, &request, &response);
+	return response.content_length;
+}
+
+StoreReader *
+s3_reader(Store *store, const char *name, int64 size)
+{
+	S3Reader   *r = palloc0(sizeof(S3Reader));
+
+	r->store = (S3Store *) store;
+	r->base.read = s3_read;
+	r->base.close = s3_reader_close;
+	r->base.name = pstrdup(name);
+	r->base.size = size >= 0 ? (uint64) size : object_size(r->store, name);
+	return &r->base;
+}
+
+char *
+s3_get(Store *store, const char *name, size_t max_size, size_t *size)
+{
+	HttpResponse response;
+	S3Request	request = {
+		.operation = "read",
+		.name = name,
+		.method = "GET",
+		.key = s3_key(name),
+		/* an error document must fit where the object would */
+		.max_body = Max(max_size, 64 * 1024)
+	};
+	S3Outcome	outcome = s3_send((S3Store *) store, &request, &response, NULL);
+
+	if (response.status / 100 == 2 && (response.too_large || response.body_size > max_size))
+		store_too_large(name, Max(response.content_length, response.body_size), max_size);
+	if (outcome != S3_DONE)
+		s3_fail(&request, &response);
+	store_counters.reads++;
+	store_counters.read_bytes += response.body_size;
+	*size = response.body_size;
+	return response.body;
+}
+
+void
+s3_remove(Store *store, const char *name)
+{
+	HttpResponse response;
+	S3Request	request = {
+		.operation = "remove",
+		.name = name,
+		.method = "DELETE",
+		.key = s3_key(name)
+	};
+
+	if (s3_send((S3Store *) store, &request, &response, NULL) != S3_DONE &&
+		!(response.complete && response.status == 404))
+		s3_fail(&request, &response);
+}
+
+/* Gives the objects of one page to the callback; false when that had enough. */
+static bool
+list_page(const char *location, const char *body, store_list_cb cb, void *arg)
+{
+	const char *p = body;
+	char	   *contents;
+
+	while ((contents = s3_xml_text(p, "Contents", &p)) != NULL)
+	{
+		char	   *key = s3_xml_text(contents, "Key", NULL);
+		char	   *size = s3_xml_text(contents, "Size", NULL);
+		size_t		length = key != NULL ? strlen(key) : 0;
+
+		CHECK_FOR_INTERRUPTS();
+		/* some services and tools make an object of a folder */
+		if (length > 0 && key[length - 1] != '/' &&
+			!cb(psprintf("%s%s", location, key), size != NULL ? strtoull(size, NULL, 10) : 0, arg))
+			return false;
+		pfree(contents);
+	}
+	return true;
+}
+
+void
+s3_list(Store *store, const char *prefix, store_list_cb cb, void *arg)
+{
+	MemoryContext page = AllocSetContextCreate(CurrentMemoryContext, "tarn S3 list",
+											   ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *location = pnstrdup(prefix, s3_key(prefix) - prefix);
+	char	   *token = NULL;
+
+	do
+	{
+		HttpResponse response;
+		S3Request	request = {
+			.operation = "list",
+			.name = prefix,
+			.method = "GET",
+			.query = {{"list-type", "2"}, {"prefix", s3_key(prefix)}, {"continuation-token", token}},
+			.nquery = token != NULL ? 3 : 2,
+			.max_body = MAX_LIST_PAGE,
+			.document = true
+		};
+		const char *truncated;
+
+		MemoryContextSwitchTo(page);
+		s3_request((S3Store *) store, &request, &response);
+		truncated = s3_xml_text(response.body, "IsTruncated", NULL);
+		if (truncated == NULL)
+			corrupted(prefix, "the reply is not a list");
+		token = NULL;
+		if (strcmp(truncated, "true") == 0)
+		{
+			char	   *next = s3_xml_text(response.body, "NextContinuationToken", NULL);
+
+			if (next == NULL)
+				corrupted(prefix, "the list goes on without saying where");
+			token = MemoryContextStrdup(caller, next);
+		}
+		if (!list_page(location, response.body, cb, arg))
+			token = NULL;
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(page);
+	} while (token != NULL);
+	MemoryContextDelete(page);
+}
