@@ -17,6 +17,10 @@ endif
 
 # -MMD: a touched header rebuilds what includes it; PGXS alone would not.
 PG_CPPFLAGS = -I$(srcdir)/src -MMD -MP
+# make FAILPOINTS=1: places where tests make a process die or hang (src/base/failpoint.h)
+ifdef FAILPOINTS
+PG_CPPFLAGS += -DTARN_FAILPOINTS
+endif
 SHLIB_LINK = -lcurl -lcrypto -lzstd -llz4 -lsnappy -lz -lbrotlienc -lbrotlidec
 
 PG_CONFIG ?= pg_config
