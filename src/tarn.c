@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ *
+ * tarn.c
+ *	  What the server calls when it loads the library.
+ *
+ * Each module sets itself up; nothing is decided here but the order: the
+ * launcher reads settings that state_init defines.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/failpoint.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pipeline/launcher.h"
+#include "pipeline/state.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	failpoint_init();
+	state_init();
+	if (process_shared_preload_libraries_in_progress)
+		launcher_init();
+}
