@@ -125,9 +125,7 @@
 #else
 #define compat_server_aclcheck(oid, role, mode) pg_foreign_server_aclcheck(oid, role, mode)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
-#define compat_init_materialized_srf(fcinfo) compat_init_srf(fcinfo)
+#define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
 #endif
-
-/* LSN_FORMAT_ARGS and replication names that moved are reached through their usual headers. */
 
 #endif							/* TARN_BASE_COMPAT_H */

@@ -43,6 +43,14 @@ extern void copy_init(void);
  */
 extern BackgroundWorkerHandle *copy_launch(Pipeline *p);
 
+/* For tarn.copy_status: calls back for each table that is being copied in this database. */
+typedef void (*copy_progress_cb) (void *arg, int32 pipeline_id, Oid relid,
+								  uint64 blocks_done, uint64 blocks_total, uint64 rows);
+extern void copy_progress(Oid database, copy_progress_cb cb, void *arg);
+
+/* Is a coordinator or copy worker connected to the database?  Ends those whose pipeline's worker left. */
+extern bool copy_running_in(Oid database);
+
 /* Entry points of the background workers. */
 extern PGDLLEXPORT void tarn_copy_main(Datum arg);
 extern PGDLLEXPORT void tarn_copy_worker_main(Datum arg);

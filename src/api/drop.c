@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * drop.c
+ *	  tarn.drop_pipeline: the rows in this transaction, slot and files after it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "api/api.h"
+#include "base/privileged.h"
+#include "lake/table.h"
+#include "pipeline/registry.h"
+#include "pipeline/state.h"
+
+PG_FUNCTION_INFO_V1(tarn_drop_pipeline);
+
+#define LET_GO_MS 10000
+
+/* Files to remove once the transaction has committed. */
+typedef struct DropFiles
+{
+	Lake	   *lake;
+	List	   *locations;
+	SubTransactionId subxact;
+} DropFiles;
+
+static DropFiles *pending = NULL;
+
+/*
+ * The transaction is over: an error here could not undo it, so it becomes a
+ * warning.
+ */
+static void
+remove_files(DropFiles *drop)
+{
+	ListCell   *lc;
+
+	foreach(lc, drop->locations)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		PG_TRY();
+		{
+			(void) lake_table_remove_all(drop->lake, lfirst(lc));
+		}
+		PG_CATCH();
+		{
+			ErrorData  *edata;
+
+			MemoryContextSwitchTo(context);
+			edata = CopyErrorData();
+			FlushErrorState();
+			ereport(WARNING,
+					(errmsg("could not remove the files below \"%s\": %s", (char *) lfirst(lc), edata->message),
+					 errhint("Nothing references them any more; remove them by hand.")));
+		}
+		PG_END_TRY();
+	}
+}
+
+static void
+at_end(XactEvent event, void *arg)
+{
+	DropFiles  *drop = pending;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	pending = NULL;
+	if (drop && event == XACT_EVENT_COMMIT)
+		remove_files(drop);
+}
+
+/* Stops the worker before its files go; an abort makes the launcher start it again. */
+static void
+stop_worker(PipelineState *state, const char *name)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LET_GO_MS);
+
+	api_scout_at_commit();
+	state->enabled = false;
+	state_request(state, REQUEST_LET_GO);
+	while (state->pid != 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (GetCurrentTimestamp() > end)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("the worker of pipeline \"%s\" did not stop in time", name)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/* Drops the lake tables from the catalog, and notes their folders. */
+static void
+drop_lake_tables(Pipeline *p)
+{
+	static bool registered = false;
+	MemoryContext old;
+	ListCell   *lc;
+	DropFiles  *drop = MemoryContextAllocZero(TopTransactionContext, sizeof(DropFiles));
+
+	drop->lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+		LakeTable  *lake = lake_table_load(drop->lake, t->namespace, t->name, true);
+
+		if (lake == NULL)
+			continue;
+		old = MemoryContextSwitchTo(TopTransactionContext);
+		drop->locations = lappend(drop->locations, pstrdup(lake->metadata->location));
+		MemoryContextSwitchTo(old);
+		catalog_drop(drop->lake->catalog, t->namespace, t->name);
+	}
+	if (!registered)
+		RegisterXactCallback(at_end, NULL);
+	registered = true;
+	pending = drop;
+}
+
+Datum
+tarn_drop_pipeline(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	bool		drop_data = PG_GETARG_BOOL(1);
+	int32		id = api_pipeline_for_owner(name, NULL);
+	Pipeline   *p = registry_load(id);
+	PipelineState *state = state_find(MyDatabaseId, id);
+	PrivilegedScope scope;
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
+
+	if (drop_data)
+	{
+		PreventInTransactionBlock(true, "tarn.drop_pipeline(drop_data => true)");
+		if (state)
+			stop_worker(state, name);
+		drop_lake_tables(p);
+	}
+	privileged_begin(&scope);
+	privileged_execute("DELETE FROM tarn.pipeline WHERE id = $1", 1, types, values, NULL, SPI_OK_DELETE);
+	privileged_end(&scope);
+	api_scout_at_commit();
+	PG_RETURN_VOID();
+}

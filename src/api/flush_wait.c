@@ -1,0 +1,114 @@
+/*-------------------------------------------------------------------------
+ *
+ * flush_wait.c
+ *	  tarn.flush: wait until all that was committed before is in the lake.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "replication/message.h"
+#include "storage/condition_variable.h"
+#include "utils/builtins.h"
+#include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "api/api.h"
+#include "base/compat.h"
+#include "pipeline/state.h"
+
+PG_FUNCTION_INFO_V1(tarn_flush);
+
+/* Raises the position that the worker is asked to reach. */
+static void
+raise_wanted(PipelineState *state, XLogRecPtr target)
+{
+	uint64		wanted = pg_atomic_read_u64(&state->flush_wanted);
+
+	while (wanted < target && !pg_atomic_compare_exchange_u64(&state->flush_wanted, &wanted, target))
+		;
+	state_request(state, 0);
+}
+
+/* Waiting is in vain: say why. */
+static void
+check_running(PipelineState *state, const char *name)
+{
+	if (!state->used)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("pipeline \"%s\" was dropped", name)));
+	if (!state->enabled && state->activity == PIPELINE_STOPPED)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pipeline \"%s\" is stopped", name),
+				 errdetail("%s", state->last_error)));
+	if (!state->enabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pipeline \"%s\" is paused", name),
+				 errhint("Run SELECT tarn.resume('%s').", name)));
+}
+
+static void
+timed_out(PipelineState *state, const char *name, XLogRecPtr target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("pipeline \"%s\" did not flush in time", name),
+			 errdetail("It is at %X/%X and should reach %X/%X.",
+					   LSN_FORMAT_ARGS(pg_atomic_read_u64(&state->flushed)), LSN_FORMAT_ARGS(target)),
+			 state->last_error[0] ? errhint("Last error: %s", state->last_error) : 0));
+}
+
+Datum
+tarn_flush(PG_FUNCTION_ARGS)
+{
+	char	   *name = NameStr(*PG_GETARG_NAME(0));
+	Interval   *timeout = PG_GETARG_INTERVAL_P(1);
+	TimestampTz end;
+	int32		id;
+	PipelineState *state = NULL;
+	XLogRecPtr	target;
+
+	api_check_loaded();
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("recovery is in progress"),
+				 errhint("Call tarn.flush on the primary.")));
+	id = api_pipeline_for_owner(name, NULL);
+	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+												  TimestampTzGetDatum(GetCurrentTimestamp()),
+												  IntervalPGetDatum(timeout)));
+
+	/* A record of our own marks the place: a position between two pages is never reached exactly. */
+	target = compat_log_message("tarn.flush", "", 0);
+	XLogFlush(target);
+
+	/* a pipeline that was just made is on the board in a moment */
+	while ((state = state_find(MyDatabaseId, id)) == NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (GetCurrentTimestamp() > end)
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("pipeline \"%s\" did not start in time", name)));
+		pg_usleep(10000);
+	}
+	raise_wanted(state, target);
+	ConditionVariablePrepareToSleep(&state->flushed_cv);
+	while (pg_atomic_read_u64(&state->flushed) < target)
+	{
+		check_running(state, name);
+		if (GetCurrentTimestamp() > end)
+			timed_out(state, name, target);
+		(void) ConditionVariableTimedSleep(&state->flushed_cv, 100, PG_WAIT_EXTENSION);
+	}
+	ConditionVariableCancelSleep();
+	PG_RETURN_LSN(target);
+}

@@ -1,0 +1,408 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *	  The batch sink: decoded changes into column buffers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "pipeline/batch.h"
+#include "pipeline/tables.h"
+
+/* Memory is counted again after so many rows, or bytes of one row. */
+#define COUNT_ROWS 128
+#define COUNT_BYTES 65536
+
+static ColumnVector *
+new_vector(TableBatch *b, const TableColumn *c)
+{
+	return column_vector_create(b->context, c->convert.type, 64);
+}
+
+static TableBatch *
+batch_table(PipelineTable *t)
+{
+	MemoryContext context;
+	TableBatch *b = t->batch;
+
+	if (b)
+		return b;
+	context = AllocSetContextCreate(t->context, "tarn table batch", ALLOCSET_DEFAULT_SIZES);
+	b = MemoryContextAllocZero(context, sizeof(TableBatch));
+	b->context = context;
+	b->columns = MemoryContextAlloc(context, sizeof(ColumnVector *) * Max(t->ncolumns, 1));
+	for (int i = 0; i < t->ncolumns; i++)
+		b->columns[i] = new_vector(b, &t->columns[i]);
+	b->keys = MemoryContextAlloc(context, sizeof(ColumnVector *) * Max(t->nkeys, 1));
+	for (int k = 0; k < t->nkeys; k++)
+		b->keys[k] = new_vector(b, &t->columns[t->keys[k]]);
+	b->marks_capacity = b->deletes_capacity = 64;
+	b->marks = MemoryContextAlloc(context, b->marks_capacity);
+	b->delete_at = MemoryContextAlloc(context, b->deletes_capacity * sizeof(uint32));
+	t->batch = b;
+	return b;
+}
+
+void
+batch_table_free(PipelineTable *t)
+{
+	if (t->batch)
+		MemoryContextDelete(t->batch->context);
+	t->batch = NULL;
+}
+
+/* What a table's buffers hold now; the batch's total follows. */
+static void
+count_memory(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+	size_t		bytes = b->marks_capacity + b->deletes_capacity * sizeof(uint32) +
+		b->carries_capacity * sizeof(Carry);
+
+	for (int i = 0; i < t->ncolumns; i++)
+		bytes += column_vector_bytes(b->columns[i]);
+	for (int k = 0; k < t->nkeys; k++)
+		bytes += column_vector_bytes(b->keys[k]);
+	batch->bytes += bytes - b->bytes;
+	b->bytes = bytes;
+	b->unchecked = 0;
+}
+
+/* Writes the largest tables early while the batch is above its limit. */
+static void
+make_room(Batch *batch)
+{
+	while (batch->bytes > batch->limit)
+	{
+		PipelineTable *largest = NULL;
+		ListCell   *lc;
+
+		foreach(lc, batch->pipeline->tables)
+		{
+			PipelineTable *t = lfirst(lc);
+
+			if (t->batch && (largest == NULL || t->batch->bytes > largest->batch->bytes))
+				largest = t;
+		}
+		if (largest == NULL || largest->batch->bytes < 65536)
+			return;
+		batch->current = largest;
+		batch_write(batch, largest);
+		batch->current = NULL;
+		count_memory(batch, largest);
+	}
+}
+
+static inline void
+after_change(Batch *batch, PipelineTable *t, Size row_bytes)
+{
+	if (unlikely(++t->batch->unchecked >= COUNT_ROWS || row_bytes >= COUNT_BYTES))
+	{
+		count_memory(batch, t);
+		if (batch->bytes > batch->limit)
+			make_room(batch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+add_carry(TableBatch *b, uint32 row, uint32 column)
+{
+	if (b->ncarries == b->carries_capacity)
+	{
+		b->carries_capacity = Max(64, b->carries_capacity * 2);
+		b->carries = b->carries ?
+			repalloc_huge(b->carries, b->carries_capacity * sizeof(Carry)) :
+			MemoryContextAllocHuge(b->context, b->carries_capacity * sizeof(Carry));
+	}
+	b->carries[b->ncarries].row = row;
+	b->carries[b->ncarries].column = column;
+	b->ncarries++;
+}
+
+static void
+null_in_required(const PipelineTable *t, const TableColumn *c)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NOT_NULL_VIOLATION),
+			 errmsg("column \"%s\" of table %s is NULL but required in the lake", c->name,
+					quote_qualified_identifier(t->schema, t->table))));
+}
+
+/* Appends a value that is not plain in memory; returns its size. */
+static Size
+append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value)
+{
+	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
+	struct varlena *flat = detoast_external_attr((struct varlena *) DatumGetPointer(value));
+	Size		size = VARSIZE_ANY(flat);
+
+	convert_append(&c->convert, v, PointerGetDatum(flat), batch->scratch);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(batch->scratch);
+	return size;
+}
+
+static void
+append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
+{
+	TableBatch *b = batch_table(t);
+	uint32		n = batch_rows(b, t);
+	Size		big = 0;
+
+	for (int i = 0; i < t->ncolumns; i++)
+	{
+		const TableColumn *c = &t->columns[i];
+		ColumnVector *v = b->columns[i];
+		Datum		value = row->values[c->attnum - 1];
+
+		if (row->isnull[c->attnum - 1])
+		{
+			if (unlikely(t->parquet[i].required))
+				null_in_required(t, c);
+			column_append_null(v);
+		}
+		else if (c->varlena && unlikely(VARATT_IS_EXTERNAL(DatumGetPointer(value))))
+		{
+			if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
+			{
+				add_carry(b, n, i);
+				mark |= ROW_CARRIES;
+				column_append_null(v);
+			}
+			else
+				big += append_external(batch, c, v, value);
+		}
+		else
+			convert_append(&c->convert, v, value, batch->scratch);
+	}
+	if (n == b->marks_capacity)
+	{
+		b->marks_capacity *= 2;
+		b->marks = repalloc_huge(b->marks, b->marks_capacity);
+	}
+	b->marks[n] = mark;
+	b->nmarked += mark != 0;
+	batch->changed = true;
+	after_change(batch, t, big);
+}
+
+static void
+append_delete(Batch *batch, PipelineTable *t, const DecodeRow *old_row)
+{
+	TableBatch *b = batch_table(t);
+
+	for (int k = 0; k < t->nkeys; k++)
+	{
+		const TableColumn *c = &t->columns[t->keys[k]];
+		Datum		value = old_row->values[c->attnum - 1];
+
+		if (old_row->isnull[c->attnum - 1])
+			column_append_null(b->keys[k]);
+		else if (c->varlena && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+			append_external(batch, c, b->keys[k], value);
+		else
+			convert_append(&c->convert, b->keys[k], value, batch->scratch);
+	}
+	if (b->ndeletes == b->deletes_capacity)
+	{
+		b->deletes_capacity *= 2;
+		b->delete_at = repalloc_huge(b->delete_at, b->deletes_capacity * sizeof(uint32));
+	}
+	b->delete_at[b->ndeletes++] = batch_rows(b, t);
+	batch->changed = true;
+	after_change(batch, t, 0);
+}
+
+/* The table a change goes to. */
+static inline PipelineTable *
+sink_table(const DecodeRelation *rel)
+{
+	PipelineTable *t = rel->sink_private;
+
+	return t && t->stop_error == NULL ? t : NULL;
+}
+
+static void
+stop_table(PipelineTable *t, const char *error)
+{
+	if (t->stop_error == NULL)
+		t->stop_error = MemoryContextStrdup(t->context, error);
+}
+
+static void
+sink_begin(ChangeSink *sink, const DecodeTxn *txn)
+{
+	Batch	   *batch = (Batch *) sink;
+
+	if (batch->first_commit_time == 0)
+		batch->first_commit_time = txn->commit_time;
+}
+
+static void
+sink_relation(ChangeSink *sink, DecodeRelation *rel)
+{
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = pipeline_find_table(batch->pipeline, rel->relid);
+
+	rel->sink_private = NULL;
+	if (t == NULL || !t->opened || (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP))
+		return;
+	rel->sink_private = t;
+	if (rel->error)
+		stop_table(t, rel->error);
+	else if (!pipeline_table_same_shape(t, rel))
+		stop_table(t, psprintf("table %s changed its columns or its replica identity",
+							   quote_qualified_identifier(t->schema, t->table)));
+}
+
+/* Commits before the table's position are in the lake already. */
+static bool
+sink_wants(ChangeSink *sink, Oid relid, const DecodeTxn *txn)
+{
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = pipeline_find_table(batch->pipeline, relid);
+
+	if (t == NULL || !t->opened)
+		return false;
+	if (t->state == TABLE_LIVE)
+		return txn->commit_lsn >= batch->pipeline->lsn;
+	return t->state == TABLE_CATCHUP && txn->commit_lsn >= t->lsn;
+}
+
+static void
+sink_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			DecodeRelation *rel, const DecodeRow *new_row)
+{
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = sink_table(rel);
+
+	if (t == NULL)
+		return;
+	append_row(batch, t, new_row, 0);
+	t->batch->inserts++;
+}
+
+static void
+sink_update(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			DecodeRelation *rel, const DecodeRow *old_row, const DecodeRow *new_row)
+{
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = sink_table(rel);
+
+	if (t == NULL)
+		return;
+	if (old_row)
+		append_delete(batch, t, old_row);
+	append_row(batch, t, new_row, old_row ? ROW_MOVED : ROW_REPLACES);
+	t->batch->updates++;
+}
+
+static void
+sink_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			DecodeRelation *rel, const DecodeRow *old_row)
+{
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = sink_table(rel);
+
+	if (t == NULL)
+		return;
+	append_delete(batch, t, old_row);
+	t->batch->deletes++;
+}
+
+/* Everything the table had is void: buffers, early files, and at the flush the lake's files. */
+static void
+truncate_table(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = batch_table(t);
+	MemoryContext old = MemoryContextSwitchTo(b->context);
+	ListCell   *lc;
+
+	for (int i = 0; i < t->ncolumns; i++)
+		column_vector_reset(b->columns[i]);
+	for (int k = 0; k < t->nkeys; k++)
+		column_vector_reset(b->keys[k]);
+	b->ndeletes = b->ncarries = b->nmarked = 0;
+	foreach(lc, b->files)
+		b->dropped_files = lappend(b->dropped_files, ((IcebergDataFile *) lfirst(lc))->path);
+	b->files = NIL;
+	b->truncated = true;
+	b->killed = false;
+	if (t->index)
+		keyindex_truncate(t->index);
+	batch->changed = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+sink_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			  DecodeRelation **rels, int nrels, bool cascade, bool restart_seqs)
+{
+	Batch	   *batch = (Batch *) sink;
+
+	for (int i = 0; i < nrels; i++)
+	{
+		PipelineTable *t = sink_table(rels[i]);
+
+		if (t)
+		{
+			truncate_table(batch, t);
+			batch->pipeline->state->truncates++;
+		}
+	}
+}
+
+static void
+sink_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+		  DecodeRelation *rel, const char *reason)
+{
+	PipelineTable *t = sink_table(rel);
+
+	if (t)
+		stop_table(t, reason);
+}
+
+static void
+sink_commit(ChangeSink *sink, const DecodeTxn *txn, bool empty)
+{
+	Batch	   *batch = (Batch *) sink;
+
+	batch->last_end = txn->end_lsn;
+	if (!empty)
+	{
+		batch->last_commit_time = txn->commit_time;
+		batch->pipeline->state->transactions++;
+	}
+}
+
+static const ChangeSinkOps batch_ops = {
+	.begin = sink_begin,
+	.relation = sink_relation,
+	.insert = sink_insert,
+	.update = sink_update,
+	.delete = sink_delete,
+	.truncate = sink_truncate,
+	.commit = sink_commit,
+	.wants = sink_wants,
+	.lost = sink_lost,
+};
+
+Batch *
+batch_create(Pipeline *p, size_t limit)
+{
+	Batch	   *batch = MemoryContextAllocZero(p->context, sizeof(Batch));
+
+	batch->sink.ops = &batch_ops;
+	batch->sink.private = batch;
+	batch->pipeline = p;
+	batch->limit = limit;
+	batch->scratch = AllocSetContextCreate(p->context, "tarn batch scratch", ALLOCSET_DEFAULT_SIZES);
+	return batch;
+}

@@ -1,0 +1,126 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  The batch sink: decoded changes into column buffers, and what becomes of
+ *	  them at a flush.
+ *
+ * Rows are appended to ColumnVectors as they come; nothing is looked up
+ * while decoding.  A change of an existing row is a mark: "this row replaces
+ * the one with the same key" or "before this row, the key K was deleted".
+ * batch_resolve() plays the marks in order, a column of hashes at a time:
+ * versions that were replaced within the batch are dropped, the other
+ * deletes go to the key index.  Looking keys up at each change instead would
+ * cost a cache miss a row and gain nothing.
+ *
+ * When memory is used up in the middle of a transaction, the batch writes
+ * its rows to data files at once (batch_write); they are published by the
+ * next flush.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_BATCH_H
+#define TARN_PIPELINE_BATCH_H
+
+#include "postgres.h"
+
+#include "decode/sink.h"
+#include "pipeline/pipeline.h"
+
+/* Marks of a row. */
+#define ROW_REPLACES 1			/* an UPDATE that kept the key */
+#define ROW_MOVED 2				/* an UPDATE that changed the key: the delete just before is its old version */
+#define ROW_CARRIES 4			/* has values an UPDATE left unchanged: see carries */
+
+/* One value of a row that must be taken over from the row's old version. */
+typedef struct Carry
+{
+	uint32		row;
+	uint32		column;
+} Carry;
+
+/* Changes of one table since the last commit. */
+struct TableBatch
+{
+	MemoryContext context;
+	ColumnVector **columns;
+	uint8	   *marks;			/* by row */
+	uint32		marks_capacity;
+	uint32		nmarked;		/* rows with a mark */
+
+	/* deletes: key values, and the number of rows that came before */
+	ColumnVector **keys;
+	uint32	   *delete_at;
+	uint32		ndeletes;
+	uint32		deletes_capacity;
+
+	Carry	   *carries;
+	uint32		ncarries;
+	uint32		carries_capacity;
+
+	bool		truncated;		/* everything before is void, the lake's rows too */
+	List	   *files;			/* IcebergDataFile *: written early, unpublished */
+	List	   *dropped_files;	/* char *: written, then truncated away */
+	bool		killed;			/* the key index holds rows deleted since the last commit */
+	uint32		unchecked;		/* rows since the memory was last counted */
+	size_t		bytes;			/* at the last count */
+	uint64		inserts;
+	uint64		updates;
+	uint64		deletes;
+};
+
+static inline uint32
+batch_rows(const TableBatch *b, const PipelineTable *t)
+{
+	return t->ncolumns > 0 ? b->columns[0]->length : 0;
+}
+
+/* The sink for a pipeline; one a process. */
+typedef struct Batch
+{
+	ChangeSink	sink;			/* first member */
+	Pipeline   *pipeline;
+	size_t		bytes;			/* of all tables */
+	size_t		limit;			/* beyond it rows are written early */
+	XLogRecPtr	last_end;		/* end of the last commit seen */
+	TimestampTz last_commit_time;
+	TimestampTz first_commit_time;	/* of the oldest transaction in the batch; 0: empty */
+	bool		changed;		/* some table has changes */
+	PipelineTable *current;		/* being written; an error in its values concerns it alone */
+	int			next_file;		/* number of the next file of the flush token */
+	MemoryContext scratch;		/* reset for each row that needs it */
+} Batch;
+
+extern Batch *batch_create(Pipeline *p, size_t limit);
+
+/* Forget a table's changes (after a flush, or to give up). */
+extern void batch_table_free(PipelineTable *t);
+
+/* Resolves what is buffered and writes it to data files: t->batch->files, key index. */
+extern void batch_write(Batch *batch, PipelineTable *t);
+
+/* The plan of one batch: which rows live, which keys to look up, where carried values come from. */
+typedef struct Resolved
+{
+	uint64	   *live;			/* bitmap of rows */
+	uint32		nlive;
+	KeyHash    *row_keys;		/* NULL when nobody needs them */
+	KeyHash    *pending;		/* keys of lake rows to delete */
+	uint32	   *pending_row;	/* row that replaces it, or KEY_NOT_FOUND */
+	uint32		npending;
+	uint32	   *previous;		/* by row, when there are carries: the batch row before, or KEY_NOT_FOUND */
+	uint32	   *previous_pending;	/* by row: index into pending, or KEY_NOT_FOUND */
+} Resolved;
+
+/* resolve.c; memory in the current context.  want_keys: row_keys are needed even without deletes. */
+extern void batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed,
+						  bool want_keys, Resolved *r);
+
+/* carry.c: fills in the values that updates left unchanged; positions[i] is where pending[i] was found. */
+extern void batch_carry(PipelineTable *t, TableBatch *b, const Resolved *r, const KeyPosition *positions);
+
+/* tableindex.c: the key index of a table, opened, or built from the lake. */
+extern KeyIndex *table_index(Pipeline *p, PipelineTable *t, bool needed);
+extern char *table_index_folder(const Pipeline *p, Oid relid);
+extern char *table_token(const LakeTable *lake);
+
+#endif							/* TARN_PIPELINE_BATCH_H */

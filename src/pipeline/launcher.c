@@ -1,0 +1,325 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The static background worker that keeps one worker alive a pipeline.
+ *
+ * A background worker can be in one database only, so the launcher (which is
+ * in none, and reads pg_database alone) sends a scout to each database at
+ * the start, and later to a database in which somebody changed a pipeline:
+ * the scout reads tarn.pipeline, fills the notice board and leaves.
+ *
+ * Workers are restarted here and not by the postmaster, which would go on
+ * for ever after the database is gone, and knows no back-off.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_database.h"
+#include "libpq/pqsignal.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "pipeline/launcher.h"
+#include "pipeline/registry.h"
+#include "pipeline/state.h"
+#include "pipeline/stream.h"
+
+/* How often the launcher looks round without being woken. */
+#define LAUNCHER_NAP_MS 10000
+
+/* Workers that were started and may not have reached the board yet. */
+static BackgroundWorkerHandle **handles = NULL;
+
+void
+launcher_init(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "tarn");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "tarn_launcher_main");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "tarn launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "tarn launcher");
+	RegisterBackgroundWorker(&worker);
+}
+
+static BackgroundWorkerHandle *
+start_worker(const char *function, const char *type, const char *name, const WorkerArgs *args)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "tarn");
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", type, name);
+	memcpy(worker.bgw_extra, args, sizeof(*args));
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+/* Databases that may be connected to: List of Oid in the current context. */
+static List *
+list_databases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *list = NIL;
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database db = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		if (db->datallowconn && !db->datistemplate)
+			list = lappend_oid(list, db->oid);
+		MemoryContextSwitchTo(old);
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	return list;
+}
+
+/* Sends a scout and waits for it. */
+static void
+scout_database(Oid database)
+{
+	WorkerArgs	args = {database, InvalidOid, 0};
+	BackgroundWorkerHandle *handle;
+	char		name[32];
+
+	snprintf(name, sizeof(name), "%u", database);
+	handle = start_worker("tarn_scout_main", "tarn scout", name, &args);
+	if (handle == NULL)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("out of background worker slots for tarn"),
+				 errhint("Increase max_worker_processes.")));
+		state_scout(database);	/* again at the next round */
+		return;
+	}
+	WaitForBackgroundWorkerShutdown(handle);
+	pfree(handle);
+}
+
+/* Every database whose pipelines should be looked up now. */
+static void
+run_scouts(bool all)
+{
+	Oid			wanted[STATE_MAX_SCOUTS];
+	int			n;
+	List	   *databases;
+	ListCell   *lc;
+
+	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
+	n = tarn_shared->nscouts;
+	memcpy(wanted, tarn_shared->scouts, n * sizeof(Oid));
+	all |= tarn_shared->scout_all;
+	tarn_shared->nscouts = 0;
+	tarn_shared->scout_all = false;
+	LWLockRelease(tarn_shared->lock);
+	if (n == 0 && !all)
+		return;
+	databases = list_databases();
+	foreach(lc, databases)
+	{
+		bool		found = all;
+
+		for (int i = 0; i < n; i++)
+			found |= wanted[i] == lfirst_oid(lc);
+		if (found)
+			scout_database(lfirst_oid(lc));
+	}
+	list_free(databases);
+}
+
+/* A pipeline that is gone and has no worker to tidy up: its slot, its place on the board. */
+static void
+drop_leftover(PipelineState *state)
+{
+	PG_TRY();
+	{
+		stream_drop_slot(NameStr(state->slot), true);
+		state_forget(state);
+	}
+	PG_CATCH();
+	{
+		/* in use by somebody: next round */
+		EmitErrorReport();
+		FlushErrorState();
+		LWLockReleaseAll();
+	}
+	PG_END_TRY();
+}
+
+/* Starts what should run and does not; returns how long to nap. */
+static long
+tend_workers(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	long		nap = LAUNCHER_NAP_MS;
+
+	for (int i = 0; i < tarn_shared->npipelines; i++)
+	{
+		PipelineState *state = &tarn_shared->pipelines[i];
+		WorkerArgs	args;
+		pid_t		pid;
+
+		if (!state->used || state->pid != 0)
+			continue;
+		if (handles[i] && GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
+			continue;			/* on its way */
+		if (handles[i])
+		{
+			pfree(handles[i]);
+			handles[i] = NULL;
+		}
+		if (pg_atomic_read_u32(&state->requests) & REQUEST_DROP)
+		{
+			drop_leftover(state);
+			continue;
+		}
+		if (!state->enabled)
+			continue;
+		if (state->restart_at > now)
+		{
+			nap = Min(nap, TimestampDifferenceMilliseconds(now, state->restart_at) + 1);
+			continue;
+		}
+		args.database = state->database;
+		args.owner = state->owner;
+		args.pipeline_id = state->pipeline_id;
+		/* until the worker says otherwise, a start that comes to nothing is tried again later */
+		state->restart_at = TimestampTzPlusMilliseconds(now, 2000);
+		handles[i] = start_worker("tarn_worker_main", "tarn pipeline worker", NameStr(state->name), &args);
+		if (handles[i] == NULL)
+			state_set_error(state, "out of background worker slots; increase max_worker_processes");
+	}
+	return nap;
+}
+
+static void
+launcher_exit(int code, Datum arg)
+{
+	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
+	tarn_shared->launcher_latch = NULL;
+	tarn_shared->launcher_pid = 0;
+	LWLockRelease(tarn_shared->lock);
+}
+
+void
+tarn_launcher_main(Datum arg)
+{
+	MemoryContext round;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+
+	handles = MemoryContextAllocZero(TopMemoryContext,
+									 sizeof(BackgroundWorkerHandle *) * tarn_shared->npipelines);
+	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
+	tarn_shared->launcher_latch = MyLatch;
+	tarn_shared->launcher_pid = MyProcPid;
+	tarn_shared->scout_all = true;
+	LWLockRelease(tarn_shared->lock);
+	before_shmem_exit(launcher_exit, (Datum) 0);
+
+	round = AllocSetContextCreate(TopMemoryContext, "tarn launcher round", ALLOCSET_DEFAULT_SIZES);
+	for (;;)
+	{
+		long		nap;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		MemoryContextSwitchTo(round);
+		run_scouts(false);
+		/* handles live as long as the worker does */
+		MemoryContextSwitchTo(TopMemoryContext);
+		nap = tend_workers();
+		MemoryContextReset(round);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+}
+
+/*
+ * Reads this database's pipelines into the board.  Runs as the bootstrap
+ * superuser, and runs nothing but our fixed SQL.
+ */
+void
+tarn_scout_main(Datum arg)
+{
+	WorkerArgs	args;
+	List	   *pipelines;
+	ListCell   *lc;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+
+	StartTransactionCommand();
+	pipelines = registry_all();
+	foreach(lc, pipelines)
+	{
+		Pipeline   *p = lfirst(lc);
+
+		/* a copied database or server must not write into the lake of its original */
+		if (p->database != MyDatabaseId || p->system_identifier != GetSystemIdentifier())
+			continue;
+		state_register(p->database, p->id, p->owner, p->name, p->slot, p->enabled);
+	}
+	for (int i = 0; i < tarn_shared->npipelines; i++)
+	{
+		PipelineState *state = &tarn_shared->pipelines[i];
+		bool		found = false;
+
+		if (!state->used || state->database != MyDatabaseId)
+			continue;
+		foreach(lc, pipelines)
+			found |= ((Pipeline *) lfirst(lc))->id == state->pipeline_id;
+		state_request(state, found ? REQUEST_RELOAD : REQUEST_DROP);
+	}
+	CommitTransactionCommand();
+	proc_exit(0);
+}

@@ -1,0 +1,124 @@
+/*-------------------------------------------------------------------------
+ *
+ * pipeline.h
+ *	  Pipeline and PipelineTable: what a worker knows of its work.
+ *
+ * A Pipeline is built by the worker (and by the copy coordinator) from the
+ * rows of tarn.pipeline and tarn.pipeline_table (registry.c); the columns of
+ * a table come from the source's catalogs and its lake table from the lake
+ * (tables.c).  Everything lives in contexts below Pipeline.context.
+ *
+ * States of a table.  `copy`: not in the lake yet, or to be copied anew.
+ * `catchup`: its copy is in the lake at position `lsn`, which is behind the
+ * pipeline's; the stream is read again from there for it alone.  `live`: it
+ * moves with the pipeline.  `stopped`: an error that only somebody outside
+ * can mend; the others go on.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_PIPELINE_H
+#define TARN_PIPELINE_PIPELINE_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+
+#include "column/convert.h"
+#include "lake/table.h"
+#include "parquet/writer.h"
+#include "pipeline/keyindex.h"
+#include "pipeline/state.h"
+
+#define TOKEN_LENGTH 36			/* a uuid as text */
+
+typedef enum TableState
+{
+	TABLE_COPY,
+	TABLE_CATCHUP,
+	TABLE_LIVE,
+	TABLE_STOPPED
+} TableState;
+
+extern const char *const table_state_names[];
+
+/* How files are written; from the options of pipeline and table. */
+typedef struct WriteOptions
+{
+	ParquetWriterOptions parquet;
+	ParquetEncodingChoice encoding;
+	uint64		file_bytes;		/* a larger file is closed and a new one begun */
+} WriteOptions;
+
+typedef struct TableColumn
+{
+	AttrNumber	attnum;			/* of the published relation */
+	char	   *name;
+	Oid			type;
+	int32		typmod;
+	bool		notnull;
+	bool		varlena;
+	int			field_id;
+	ColumnConvert convert;
+} TableColumn;
+
+typedef struct TableBatch TableBatch;	/* batch.h */
+
+typedef struct PipelineTable
+{
+	Oid			relid;
+	char	   *schema;			/* of the source */
+	char	   *table;
+	char	   *namespace;		/* in the lake */
+	char	   *name;
+	TableState	state;
+	XLogRecPtr	lsn;			/* catchup: copied up to here */
+	char		copy_token[TOKEN_LENGTH + 1];	/* copy: its files; "" none */
+	WriteOptions write;
+
+	/* set up by pipeline_table_open */
+	bool		opened;
+	int			ncolumns;
+	TableColumn *columns;
+	ParquetColumn *parquet;		/* the same, for the writer */
+	int			nkeys;			/* 0: append only */
+	int		   *keys;			/* indexes into columns */
+	bool		wide_key;		/* keys longer than 64 bits */
+	char		replica_identity;
+	LakeTable  *lake;			/* state of the last commit; NULL before the copy */
+
+	KeyIndex   *index;			/* opened at the first need */
+	bool		index_fresh;	/* rebuilt by this process */
+	TableBatch *batch;			/* changes since the last commit; NULL: none */
+	char	   *stop_error;		/* set while decoding: to be stopped at the next flush */
+	MemoryContext context;		/* of the opened part */
+} PipelineTable;
+
+typedef struct Pipeline
+{
+	int32		id;
+	char	   *name;
+	Oid			owner;
+	char	   *lake_name;
+	List	   *publications;	/* of char * */
+	bool		enabled;
+	int64		flush_interval_ms;
+	int64		memory_limit;	/* bytes */
+	List	   *options;		/* of char * "name=value" */
+	uint64		system_identifier;
+	uint32		timeline;
+	Oid			database;
+	char	   *slot;
+	XLogRecPtr	lsn;			/* all before is in the lake, of every live table; 0: the slot was never made */
+	TimestampTz last_commit;
+	char		flush_token[TOKEN_LENGTH + 1];
+
+	List	   *tables;			/* of PipelineTable * */
+	Lake	   *lake;
+	PipelineState *state;
+	MemoryContext context;
+} Pipeline;
+
+#endif							/* TARN_PIPELINE_PIPELINE_H */

@@ -1,0 +1,66 @@
+/*-------------------------------------------------------------------------
+ *
+ * registry.h
+ *	  The rows of tarn.pipeline and tarn.pipeline_table.
+ *
+ * All calls are made inside a transaction; writes happen as the extension's
+ * owner.  What a function returns lives in the current memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_REGISTRY_H
+#define TARN_PIPELINE_REGISTRY_H
+
+#include "postgres.h"
+
+#include "pipeline/pipeline.h"
+
+/* The options a pipeline or a table may have, as "name=value". */
+extern void registry_check_options(List *options);
+extern void registry_write_options(List *pipeline_options, List *table_options, WriteOptions *out);
+
+/* By id, with its tables; NULL when there is no such row (or no extension). Its context is a child of the current one. */
+extern Pipeline *registry_load(int32 pipeline_id);
+
+/* Id by name; ERRCODE_UNDEFINED_OBJECT with the closest name as hint. */
+extern int32 registry_find(const char *name);
+
+/* Every pipeline of this database: List of Pipeline * without tables. */
+extern List *registry_all(void);
+
+/*
+ * Brings tarn.pipeline_table in line with what the publications publish now:
+ * new tables begin in state copy (or stopped, with what is wrong with them),
+ * tables that are not published any more are forgotten (their lake data
+ * stay).  A lake table that another pipeline writes raises
+ * ERRCODE_OBJECT_IN_USE.  True when something changed.
+ */
+extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications);
+
+/* Progress; each changes one row. */
+extern void registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline);
+extern void registry_set_token(int32 pipeline_id, const char *token);
+extern void registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token);
+extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
+extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
+
+/*
+ * A flush: the pipeline's row from old_token to new_token (exactly one row
+ * must match, else ERRCODE_T_R_SERIALIZATION_FAILURE: another writer took
+ * over), and the rows of tables that changed or caught up.
+ */
+extern void registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token);
+extern void registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn);
+extern void registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState state,
+									XLogRecPtr lsn, int64 rows, int64 files);
+
+/* Files to be removed later. */
+extern void registry_add_garbage(const char *lake, List *paths);
+
+/* Paths whose time has come, at most `limit`; and their removal from the list. */
+extern List *registry_take_garbage(const char *lake, int grace_seconds, int limit);
+
+/* A new token. */
+extern void registry_new_token(char token[TOKEN_LENGTH + 1]);
+
+#endif							/* TARN_PIPELINE_REGISTRY_H */

@@ -1,0 +1,204 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.c
+ *	  The slot and its decoding, in this process: WAL -> sink.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "access/xlogreader.h"
+#include "access/xlogutils.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "replication/decode.h"
+#include "replication/logical.h"
+#include "replication/slot.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/inval.h"
+#include "utils/wait_event.h"
+
+#include "base/compat.h"
+#include "pipeline/stream.h"
+
+/* Interrupts and the clock are looked at every so many records. */
+#define RECORDS_PER_CHECK 128
+
+static LogicalDecodingContext *decoding = NULL;
+
+/*
+ * read_local_xlog_page() sleeps in steps of a millisecond when a record
+ * reaches past what is flushed; wait on the latch before it gets there.
+ */
+static int
+read_page(XLogReaderState *reader, XLogRecPtr page, int request,
+		  XLogRecPtr target, char *buffer)
+{
+	while (GetFlushRecPtr(NULL) < page + request)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return read_local_xlog_page(reader, page, request, target, buffer);
+}
+
+#define READER_ROUTINE XL_ROUTINE(.page_read = read_page, \
+								  .segment_open = wal_segment_open, \
+								  .segment_close = wal_segment_close)
+
+XLogRecPtr
+stream_create_slot(const char *slot)
+{
+	LogicalDecodingContext *ctx;
+	MemoryContext old;
+	XLogRecPtr	start;
+
+	CheckLogicalDecodingRequirements();
+	/* ephemeral until it is whole: an error leaves nothing behind */
+	compat_slot_create(slot, RS_EPHEMERAL);
+
+	/*
+	 * Outside of a transaction this would mark our process as one that only
+	 * decodes, and hide its later commits from other backends.
+	 */
+	StartTransactionCommand();
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	ctx = CreateInitDecodingContext("tarn", NIL, false, InvalidXLogRecPtr, READER_ROUTINE, NULL, NULL, NULL);
+	MemoryContextSwitchTo(old);
+	CommitTransactionCommand();
+
+	DecodingContextFindStartpoint(ctx);
+	start = MyReplicationSlot->data.confirmed_flush;
+	FreeDecodingContext(ctx);
+	ReplicationSlotPersist();
+	ReplicationSlotRelease();
+	return start;
+}
+
+bool
+stream_slot_usable(const char *slot, char **problem)
+{
+	ReplicationSlot *s = SearchNamedReplicationSlot(slot, true);
+	ReplicationSlot copy;
+
+	*problem = NULL;
+	if (s != NULL)
+	{
+		SpinLockAcquire(&s->mutex);
+		copy = *s;
+		SpinLockRelease(&s->mutex);
+	}
+	if (s == NULL)
+		*problem = psprintf("replication slot \"%s\" does not exist any more", slot);
+	else if (copy.data.database != MyDatabaseId || strcmp(NameStr(copy.data.plugin), "tarn") != 0)
+		*problem = psprintf("replication slot \"%s\" was made by somebody else", slot);
+	else if (compat_slot_invalidated(&copy))
+		*problem = psprintf("replication slot \"%s\" was invalidated: the WAL it needs is gone", slot);
+	return *problem == NULL;
+}
+
+void
+stream_drop_slot(const char *slot, bool missing_ok)
+{
+	if (missing_ok && SearchNamedReplicationSlot(slot, true) == NULL)
+		return;
+	ReplicationSlotDrop(slot, true);
+}
+
+/* The publications as the plugin's option: quoted names with commas. */
+static char *
+publication_names(List *publications)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, publications)
+		appendStringInfo(&buf, "%s%s", buf.len > 0 ? "," : "", quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+void
+stream_open(const char *slot, List *publications, ChangeSink *sink, XLogRecPtr start)
+{
+	List	   *options;
+	MemoryContext old;
+
+	compat_slot_acquire(slot);
+	decode_worker_sink = sink;
+
+	/* inside a transaction: see stream_create_slot */
+	StartTransactionCommand();
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	options = list_make2(makeDefElem("publications", (Node *) makeString(publication_names(publications)), -1),
+						 makeDefElem("sink", (Node *) makeString("batch"), -1));
+	decoding = CreateDecodingContext(start, options, false, READER_ROUTINE, NULL, NULL, NULL);
+	MemoryContextSwitchTo(old);
+	CommitTransactionCommand();
+
+	XLogBeginRead(decoding->reader, MyReplicationSlot->data.restart_lsn);
+	InvalidateSystemCaches();
+}
+
+void
+stream_close(void)
+{
+	if (decoding)
+		FreeDecodingContext(decoding);
+	decoding = NULL;
+	if (MyReplicationSlot)
+		ReplicationSlotRelease();
+}
+
+bool
+stream_read(TimestampTz deadline, XLogRecPtr *position)
+{
+	XLogReaderState *reader = decoding->reader;
+	XLogRecPtr	flushed = GetFlushRecPtr(NULL);
+	int			n = 0;
+	bool		more = true;
+
+	for (;;)
+	{
+		char	   *error = NULL;
+		XLogRecord *record;
+
+		if (reader->EndRecPtr >= flushed)
+		{
+			flushed = GetFlushRecPtr(NULL);
+			if (reader->EndRecPtr >= flushed)
+			{
+				more = false;
+				break;
+			}
+		}
+		record = XLogReadRecord(reader, &error);
+		if (error)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not read WAL at %X/%X: %s", LSN_FORMAT_ARGS(reader->EndRecPtr), error)));
+		if (record != NULL)
+			LogicalDecodingProcessRecord(decoding, reader);
+		if (++n % RECORDS_PER_CHECK == 0)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (GetCurrentTimestamp() >= deadline)
+				break;
+		}
+	}
+	*position = reader->EndRecPtr;
+	return more;
+}
+
+void
+stream_confirm(XLogRecPtr lsn)
+{
+	if (lsn > MyReplicationSlot->data.confirmed_flush)
+		LogicalConfirmReceivedLocation(lsn);
+}

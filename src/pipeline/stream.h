@@ -1,0 +1,41 @@
+/*-------------------------------------------------------------------------
+ *
+ * stream.h
+ *	  The slot and its decoding, in this process: WAL -> sink.
+ *
+ * One slot a process.  Decoding runs outside of a transaction; catalog access
+ * in between goes through pipeline_begin/pipeline_commit, which throw the
+ * caches away at each border.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_STREAM_H
+#define TARN_PIPELINE_STREAM_H
+
+#include "postgres.h"
+
+#include "replication/logical.h"
+
+#include "decode/sink.h"
+
+/* Makes the slot (durable when it returns); its start position.  Waits for running transactions. */
+extern XLogRecPtr stream_create_slot(const char *slot);
+
+/* Does the slot exist, with our plugin, in this database, not invalidated?  *problem says what is wrong. */
+extern bool stream_slot_usable(const char *slot, char **problem);
+extern void stream_drop_slot(const char *slot, bool missing_ok);
+
+/* Acquires the slot and begins to decode: commits before `start` are skipped. */
+extern void stream_open(const char *slot, List *publications, ChangeSink *sink, XLogRecPtr start);
+extern void stream_close(void);
+
+/*
+ * Decodes what there is, but no longer than until `deadline`: true when
+ * there is more.  *position: all commits before it were handed to the sink.
+ */
+extern bool stream_read(TimestampTz deadline, XLogRecPtr *position);
+
+/* Tells the slot that all before `lsn` is in the lake. */
+extern void stream_confirm(XLogRecPtr lsn);
+
+#endif							/* TARN_PIPELINE_STREAM_H */

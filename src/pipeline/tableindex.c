@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ *
+ * tableindex.c
+ *	  The key index of a table: opened at the lake's state, or built from it.
+ *
+ * A table that only ever gets inserts has no index at all: it is built when
+ * the first update or delete asks for it, from the key columns of the lake's
+ * own files.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "common/file_perm.h"
+#include "miscadmin.h"
+#include "port.h"
+#include "utils/memutils.h"
+
+#include "lake/scan.h"
+#include "parquet/reader.h"
+#include "pipeline/batch.h"
+#include "pipeline/keyhash.h"
+
+char *
+table_index_folder(const Pipeline *p, Oid relid)
+{
+	return psprintf("%s/pg_tarn/%u/%d/%u", DataDir, p->database, p->id, relid);
+}
+
+/* The token in "<version>-<token>.metadata.json": names the commit that made this state. */
+char *
+table_token(const LakeTable *lake)
+{
+	const char *base = lake->metadata_location ? strrchr(lake->metadata_location, '/') : NULL;
+	const char *dash = base ? strchr(base, '-') : NULL;
+	const char *end = dash ? strstr(dash, ".metadata.json") : NULL;
+
+	if (end == NULL)
+		return pstrdup("none");
+	return pnstrdup(dash + 1, end - dash - 1);
+}
+
+static void
+add_keys(PipelineTable *t, KeyIndex *index, uint32 file, uint32 first_row,
+		 ColumnVector *const *columns, uint32 n)
+{
+	KeyHash    *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * Max(n, 1));
+
+	keyhash_rows(columns, t->nkeys, t->wide_key, keyindex_seed(index), keys);
+	keyindex_add(index, file, first_row, keys, n);
+	pfree(keys);
+}
+
+/* Row group `group` of one lake file; rows that are deleted there die here too. */
+static void
+add_lake_batch(PipelineTable *t, KeyIndex *index, uint32 file, const LakeBatch *batch)
+{
+	add_keys(t, index, file, (uint32) batch->first_position, batch->columns, batch->nrows);
+	if (batch->nselected == batch->nrows)
+		return;
+	for (uint32 i = 0; i < batch->nrows; i++)
+	{
+		if (!bitmap_get(batch->selection, i))
+			keyindex_kill(index, file, (uint32) batch->first_position + i);
+	}
+}
+
+static int *
+key_field_ids(const PipelineTable *t)
+{
+	int		   *ids = palloc(sizeof(int) * Max(t->nkeys, 1));
+
+	for (int k = 0; k < t->nkeys; k++)
+		ids[k] = t->columns[t->keys[k]].field_id;
+	return ids;
+}
+
+static void
+build_from_lake(PipelineTable *t, KeyIndex *index)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn index build", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	LakeScan   *scan = lake_scan_plan(t->lake, key_field_ids(t), t->nkeys, NULL);
+	MemoryContext round = AllocSetContextCreate(context, "tarn index build file", ALLOCSET_DEFAULT_SIZES);
+
+	for (int i = 0; i < scan->ntasks; i++)
+	{
+		LakeReader *reader;
+		LakeBatch	batch;
+		uint32		file = keyindex_add_file(index, scan->tasks[i].file->path,
+											 (uint32) scan->tasks[i].file->record_count);
+
+		MemoryContextSwitchTo(round);
+		reader = lake_reader_open(scan, i);
+		for (int g = 0; g < lake_reader_nrow_groups(reader); g++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (lake_reader_group(reader, g, &batch))
+				add_lake_batch(t, index, file, &batch);
+		}
+		lake_reader_close(reader);
+		MemoryContextReset(round);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+static void
+input_read(void *arg, uint64 offset, size_t size, void *buffer)
+{
+	store_read(arg, offset, size, buffer);
+}
+
+/* The keys of a file that this flush wrote early, which no snapshot has yet. */
+static void
+add_early_file(Pipeline *p, PipelineTable *t, KeyIndex *index, const IcebergDataFile *f)
+{
+	StoreReader *source = store_reader(p->lake->store, f->path, f->file_size);
+	ParquetInput input = {input_read, source, (uint64) f->file_size, f->path};
+	ParquetReader *reader = parquet_reader_open(&input);
+	ColumnVector **columns = palloc(sizeof(ColumnVector *) * Max(t->nkeys, 1));
+	uint32		file = keyindex_add_file(index, f->path, (uint32) f->record_count);
+
+	for (int k = 0; k < t->nkeys; k++)
+		columns[k] = column_vector_create(CurrentMemoryContext, t->columns[t->keys[k]].convert.type, 1024);
+	for (int g = 0; g < parquet_reader_nrow_groups(reader); g++)
+	{
+		/* this file is our own: leaf i is column i */
+		for (int k = 0; k < t->nkeys; k++)
+			parquet_reader_column(reader, g, t->keys[k], NULL, 0, false, columns[k]);
+		add_keys(t, index, file, (uint32) parquet_reader_group_first_row(reader, g), columns,
+				 columns[0]->length);
+	}
+	for (int k = 0; k < t->nkeys; k++)
+		column_vector_free(columns[k]);
+	parquet_reader_close(reader);
+	store_reader_close(source);
+}
+
+KeyIndex *
+table_index(Pipeline *p, PipelineTable *t, bool needed)
+{
+	MemoryContext old;
+	char	   *folder;
+	char	   *token;
+	bool		truncated = t->batch && t->batch->truncated;
+	ListCell   *lc;
+
+	if (t->index || t->nkeys == 0)
+		return t->index;
+	old = MemoryContextSwitchTo(t->context);
+	folder = table_index_folder(p, t->relid);
+	token = table_token(t->lake);
+	t->index = keyindex_open(folder, token, t->wide_key);
+	if (t->index == NULL && needed)
+	{
+		if (pg_mkdir_p(pstrdup(folder), pg_dir_create_mode) != 0 && errno != EEXIST)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not create directory \"%s\": %m", folder)));
+		t->index = keyindex_create(folder, t->wide_key);
+		t->index_fresh = true;
+		if (!truncated)
+			build_from_lake(t, t->index);
+		keyindex_prepare(t->index, token);
+		keyindex_settle(t->index);
+	}
+	if (t->index)
+	{
+		if (truncated)
+			keyindex_truncate(t->index);
+		if (t->batch)
+		{
+			foreach(lc, t->batch->files)
+				add_early_file(p, t, t->index, lfirst(lc));
+		}
+	}
+	MemoryContextSwitchTo(old);
+	return t->index;
+}

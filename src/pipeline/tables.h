@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * tables.h
+ *	  From a published table to its lake table: columns, key, schema.
+ *
+ * All calls are made inside a transaction, in the current catalogs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_TABLES_H
+#define TARN_PIPELINE_TABLES_H
+
+#include "postgres.h"
+
+#include "decode/sink.h"
+#include "pipeline/pipeline.h"
+
+/*
+ * Sets up the columns of a table from the source's catalogs, and its lake
+ * table at the catalog's current state (t->lake NULL when it has none, or
+ * pipeline_table_lake() makes it).  Field ids are those of the lake table's
+ * columns of the same name, else attribute numbers.  Does nothing when it is
+ * open.  False when the table cannot be mirrored as it is: *problem says why,
+ * naming table, column and type.
+ */
+extern bool pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem);
+
+/* Forget what pipeline_table_open set up; index and batch too. */
+extern void pipeline_table_close(PipelineTable *t);
+
+/*
+ * The lake table to write into: t->lake, or a new one with the columns'
+ * schema and properties.  For the copy.
+ */
+extern LakeTable *pipeline_table_lake(Pipeline *p, PipelineTable *t);
+
+/* Has the relation, as decoding sees it now, still the shape that pipeline_table_open found? */
+extern bool pipeline_table_same_shape(const PipelineTable *t, const DecodeRelation *rel);
+
+/*
+ * What is wrong with a published table, before anything is tried; NULL when
+ * it can be mirrored: no usable replica identity while updates or deletes are
+ * published, columns without a mapping, a kind of relation that has no rows.
+ */
+extern char *pipeline_table_problem(Oid relid, List *publications);
+
+extern PipelineTable *pipeline_find_table(const Pipeline *p, Oid relid);
+
+#endif							/* TARN_PIPELINE_TABLES_H */

@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * tend.c
+ *	  The worker's care for its tables.
+ *
+ * A table that is published later is copied by a process of its own while
+ * the others go on.  Until its copy is in the lake the slot is not
+ * confirmed, so that the WAL from the copy's position on can be read again
+ * for it: there is one stream, and no second mechanism to catch up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_publication.h"
+#include "postmaster/bgworker.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "pipeline/batch.h"
+#include "pipeline/copy.h"
+#include "pipeline/flush.h"
+#include "pipeline/registry.h"
+#include "pipeline/tables.h"
+#include "pipeline/tend.h"
+
+/* Publications are looked at so often after a hint, and without one. */
+#define SYNC_HINTED_MS 500
+#define SYNC_MS 30000
+
+#define COPY_RETRY_FIRST_MS 500
+#define COPY_RETRY_MAX_MS 60000
+
+static bool hinted = false;
+static bool callbacks = false;
+static TimestampTz last_look = 0;
+static TimestampTz last_sync = 0;
+
+static BackgroundWorkerHandle *copier = NULL;
+static int	copy_failures = 0;
+static TimestampTz copy_at = 0;
+
+/* A hash value or relation of zero is a reset of all caches, which we cause ourselves all the time. */
+static void
+on_publication(Datum arg, int cacheid, uint32 hashvalue)
+{
+	if (hashvalue != 0)
+		hinted = true;
+}
+
+static void
+on_relation(Datum arg, Oid relid)
+{
+	if (OidIsValid(relid))
+		hinted = true;
+}
+
+static bool
+elapsed(TimestampTz since, int ms)
+{
+	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
+}
+
+/* Removes what an unfinished flush left in this table's folder. */
+static void
+remove_orphans(Pipeline *p, PipelineTable *t)
+{
+	(void) lake_table_remove_token(p->lake, t->lake->metadata->location, p->flush_token, t->lake);
+}
+
+/* Opens every table that follows the stream; what cannot be opened stops. */
+static void
+open_tables(Pipeline *p, bool orphans)
+{
+	ListCell   *lc;
+
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+		char	   *problem = NULL;
+
+		if (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP)
+			continue;
+		if (t->opened)
+			continue;
+		if (!pipeline_table_open(p, t, &problem) || t->lake == NULL)
+		{
+			if (problem == NULL)
+				problem = psprintf("lake table \"%s.%s\" does not exist any more", t->namespace, t->name);
+			pipeline_table_close(t);
+			t->state = TABLE_STOPPED;
+			registry_stop_table(p->id, t->relid, problem);
+			continue;
+		}
+		if (orphans)
+			remove_orphans(p, t);
+	}
+}
+
+void
+tend_start(Pipeline *p)
+{
+	if (!callbacks)
+	{
+		CacheRegisterSyscacheCallback(PUBLICATIONOID, on_publication, (Datum) 0);
+		CacheRegisterSyscacheCallback(PUBLICATIONRELMAP, on_publication, (Datum) 0);
+		CacheRegisterSyscacheCallback(PUBLICATIONNAMESPACEMAP, on_publication, (Datum) 0);
+		CacheRegisterRelcacheCallback(on_relation, (Datum) 0);
+		callbacks = true;
+	}
+	pipeline_begin();
+	MemoryContextSwitchTo(p->context);
+	(void) registry_sync_tables(p->id, p->lake_name, p->publications);
+	pipeline_commit();
+	tend_adopt(p);
+	pipeline_begin();
+	open_tables(p, true);
+	pipeline_commit();
+	last_sync = last_look = GetCurrentTimestamp();
+}
+
+/* Takes over what the registry says of one table. */
+static void
+adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
+{
+	if (theirs->state != mine->state && (theirs->state == TABLE_COPY || theirs->state == TABLE_STOPPED ||
+										 mine->state == TABLE_COPY || mine->state == TABLE_STOPPED))
+		pipeline_table_close(mine);
+	mine->state = theirs->state;
+	mine->lsn = theirs->lsn;
+	mine->write = theirs->write;
+	strlcpy(mine->copy_token, theirs->copy_token, sizeof(mine->copy_token));
+	for (int i = 0; mine->opened && i < mine->ncolumns; i++)
+		mine->parquet[i].encoding = mine->write.encoding;
+}
+
+void
+tend_adopt(Pipeline *p)
+{
+	Pipeline   *fresh;
+	List	   *tables = NIL;
+	ListCell   *lc;
+	bool		keep = false;
+
+	pipeline_begin();
+	MemoryContextSwitchTo(p->context);
+	fresh = registry_load(p->id);
+	if (fresh == NULL)
+	{
+		pipeline_commit();
+		return;
+	}
+	foreach(lc, fresh->tables)
+	{
+		PipelineTable *theirs = lfirst(lc);
+		PipelineTable *mine = pipeline_find_table(p, theirs->relid);
+
+		if (mine)
+			adopt_table(p, mine, theirs);
+		else
+			keep = true;
+		tables = lappend(tables, mine ? mine : theirs);
+	}
+	foreach(lc, p->tables)
+	{
+		if (!list_member_ptr(tables, lfirst(lc)))
+			pipeline_table_close(lfirst(lc));
+	}
+	list_free(p->tables);
+	p->tables = tables;
+	p->flush_interval_ms = fresh->flush_interval_ms;
+	p->enabled = fresh->enabled;
+	if (!keep)
+		MemoryContextDelete(fresh->context);
+	open_tables(p, false);
+	pipeline_commit();
+}
+
+/* Looks at the publications; true when tables came or went. */
+static bool
+sync_tables(Pipeline *p)
+{
+	bool		changed;
+	MemoryContext context = AllocSetContextCreate(p->context, "tarn sync", ALLOCSET_DEFAULT_SIZES);
+
+	pipeline_begin();
+	MemoryContextSwitchTo(context);
+	changed = registry_sync_tables(p->id, p->lake_name, p->publications);
+	pipeline_commit();
+	MemoryContextDelete(context);
+	hinted = false;
+	last_sync = GetCurrentTimestamp();
+	return changed;
+}
+
+static bool
+has_copies(const Pipeline *p)
+{
+	ListCell   *lc;
+
+	foreach(lc, p->tables)
+	{
+		if (((PipelineTable *) lfirst(lc))->state == TABLE_COPY)
+			return true;
+	}
+	return false;
+}
+
+/* Starts a copy when one is due, and notices its end: true then. */
+static bool
+tend_copies(Pipeline *p)
+{
+	pid_t		pid;
+
+	if (copier)
+	{
+		int			backoff = COPY_RETRY_FIRST_MS;
+
+		if (GetBackgroundWorkerPid(copier, &pid) != BGWH_STOPPED)
+			return false;
+		pfree(copier);
+		copier = NULL;
+		for (int i = 0; i < copy_failures && backoff < COPY_RETRY_MAX_MS; i++)
+			backoff *= 2;
+		copy_failures++;
+		copy_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), backoff);
+		return true;
+	}
+	if (!has_copies(p))
+	{
+		copy_failures = 0;
+		return false;
+	}
+	if (GetCurrentTimestamp() >= copy_at)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		copier = copy_launch(p);
+		MemoryContextSwitchTo(old);
+		if (copier == NULL)
+			copy_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), COPY_RETRY_MAX_MS / 10);
+	}
+	return false;
+}
+
+TendResult
+tend_tables(Pipeline *p, bool reload)
+{
+	bool		restart = tend_copies(p);
+
+	if (!reload && !restart && elapsed(last_look, SYNC_HINTED_MS))
+	{
+		/* invalidations are heard inside transactions only */
+		StartTransactionCommand();
+		AcceptInvalidationMessages();
+		CommitTransactionCommand();
+		last_look = GetCurrentTimestamp();
+	}
+	if (reload || hinted || elapsed(last_sync, SYNC_MS))
+	{
+		Pipeline   *fresh;
+
+		pipeline_begin();
+		MemoryContextSwitchTo(p->context);
+		fresh = registry_load(p->id);
+		pipeline_commit();
+		if (fresh == NULL)
+			return TEND_GONE;
+		p->enabled = fresh->enabled;
+		MemoryContextDelete(fresh->context);
+		if (!p->enabled)
+			return TEND_PAUSED;
+		restart |= sync_tables(p) || reload;
+	}
+	return restart ? TEND_RESTART : TEND_NOTHING;
+}

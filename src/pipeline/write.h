@@ -1,0 +1,22 @@
+/*-------------------------------------------------------------------------
+ *
+ * write.h
+ *	  Writing a data file of a mirrored table; shared by flush and copy.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TARN_PIPELINE_WRITE_H
+#define TARN_PIPELINE_WRITE_H
+
+#include "postgres.h"
+
+#include "pipeline/pipeline.h"
+
+/* parquet_write_fn for a StoreWriter. */
+extern void write_to_store(void *arg, const void *data, size_t size);
+
+/* One file of the given rows (all when `rows` is NULL); the entry lives in `context`. */
+extern IcebergDataFile *write_data_file(Pipeline *p, PipelineTable *t, const char *path, MemoryContext context,
+										ColumnVector *const *columns, uint32 nrows, const uint64 *rows);
+
+#endif							/* TARN_PIPELINE_WRITE_H */
