@@ -10,9 +10,11 @@
  */
 #include "postgres.h"
 
+#include "api/api.h"
 #include "base/failpoint.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pipeline/copy.h"
 #include "pipeline/launcher.h"
 #include "pipeline/state.h"
 
@@ -25,6 +27,10 @@ _PG_init(void)
 {
 	failpoint_init();
 	state_init();
+	copy_init();
 	if (process_shared_preload_libraries_in_progress)
+	{
 		launcher_init();
+		guard_init();
+	}
 }

@@ -36,6 +36,7 @@
 #include "base/options.h"
 #include "base/privileged.h"
 #include "decode/sink.h"
+#include "pipeline/copy.h"
 #include "pipeline/registry.h"
 #include "pipeline/state.h"
 
@@ -138,13 +139,13 @@ check_server(void)
 				 errmsg("a pipeline needs two free replication slots: one to keep, one while tables are copied"),
 				 errhint("Add to postgresql.conf: max_replication_slots = %d, and restart the server.",
 						 max_replication_slots + 2)));
-	if (max_worker_processes < 3 + tarn_copy_workers)
+	if (max_worker_processes < 3 + copy_workers)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("a pipeline needs %d background workers: launcher, worker, copy and its %d helpers",
-						3 + tarn_copy_workers, tarn_copy_workers),
+						3 + copy_workers, copy_workers),
 				 errhint("Add to postgresql.conf: max_worker_processes = %d, and restart the server.",
-						 max_worker_processes + 3 + tarn_copy_workers)));
+						 max_worker_processes + 3 + copy_workers)));
 }
 
 /* The caller's rights on what the pipeline will use. */

@@ -17,11 +17,9 @@
 
 #include "api/api.h"
 #include "base/compat.h"
-#include "pipeline/copy.h"
 #include "pipeline/state.h"
 
 PG_FUNCTION_INFO_V1(tarn_pipeline_status);
-PG_FUNCTION_INFO_V1(tarn_copy_status);
 
 #define STATUS_COLUMNS 21
 
@@ -113,30 +111,5 @@ tarn_pipeline_status(PG_FUNCTION_ARGS)
 		fill_row(&row, &copy);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
 	}
-	return (Datum) 0;
-}
-
-static void
-put_copy(void *arg, int32 pipeline_id, Oid relid, uint64 done, uint64 total, uint64 rows)
-{
-	ReturnSetInfo *rsinfo = arg;
-	StatusRow	row = {.n = 0};
-
-	put(&row, Int32GetDatum(pipeline_id), false);
-	put(&row, ObjectIdGetDatum(relid), false);
-	put_count(&row, done);
-	put_count(&row, total);
-	put_count(&row, rows);
-	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, row.values, row.nulls);
-}
-
-Datum
-tarn_copy_status(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	compat_init_materialized_srf(fcinfo);
-	if (tarn_shared)
-		copy_progress(MyDatabaseId, put_copy, rsinfo);
 	return (Datum) 0;
 }

@@ -32,6 +32,9 @@
 
 #include "pipeline/pipeline.h"
 
+/* GUC tarn.copy_workers: processes that copy for one pipeline. */
+extern int	copy_workers;
+
 /* From _PG_init, after state_init(): tarn.copy_workers, and the board in shared memory. */
 extern void copy_init(void);
 
@@ -43,12 +46,7 @@ extern void copy_init(void);
  */
 extern BackgroundWorkerHandle *copy_launch(Pipeline *p);
 
-/* For tarn.copy_status: calls back for each table that is being copied in this database. */
-typedef void (*copy_progress_cb) (void *arg, int32 pipeline_id, Oid relid,
-								  uint64 blocks_done, uint64 blocks_total, uint64 rows);
-extern void copy_progress(Oid database, copy_progress_cb cb, void *arg);
-
-/* Is a coordinator or copy worker connected to the database?  Ends those whose pipeline's worker left. */
+/* Is a coordinator still at work in the database?  It is told to end: DROP DATABASE waits for it. */
 extern bool copy_running_in(Oid database);
 
 /* Entry points of the background workers. */

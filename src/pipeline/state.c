@@ -31,7 +31,6 @@ const char *const pipeline_activity_names[] = {
 TarnShared *tarn_shared = NULL;
 int			tarn_max_pipelines = 16;
 int			tarn_garbage_grace = 3600;
-int			tarn_copy_workers = 2;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -93,11 +92,6 @@ state_init(void)
 							"Readers outside of this server may be in the middle of an older snapshot.",
 							&tarn_garbage_grace, 3600, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomIntVariable("tarn.copy_workers",
-							"Sets the number of processes that copy tables at the same time.",
-							"They come out of max_worker_processes.",
-							&tarn_copy_workers, 2, 1, 64,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	previous_request_hook = shmem_request_hook;

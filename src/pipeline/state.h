@@ -111,7 +111,6 @@ typedef struct TarnShared
 extern TarnShared *tarn_shared;
 extern int	tarn_max_pipelines;
 extern int	tarn_garbage_grace;	/* seconds a file that no current snapshot references is kept */
-extern int	tarn_copy_workers;	/* processes of one copy */
 
 /* From _PG_init: GUCs, shared memory requests and hooks. */
 extern void state_init(void);
