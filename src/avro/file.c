@@ -116,15 +116,22 @@ expand_zstd(AvroFile *f, const uint8 *in, size_t in_size, char **data, size_t *s
 	*size = n;
 }
 
+/* A copy with a zero byte after it; not pnstrdup, which would stop at a zero byte inside. */
 static char *
 read_text(Cursor *c, size_t *size)
 {
 	int64		length = cursor_zigzag(c);
+	const uint8 *bytes;
+	char	   *copy;
 
 	if (length < 0)
 		cursor_fail(c, "negative length");
+	bytes = cursor_bytes(c, (uint64) length);
+	copy = palloc((Size) length + 1);
+	memcpy(copy, bytes, (size_t) length);
+	copy[length] = '\0';
 	*size = (size_t) length;
-	return pnstrdup((const char *) cursor_bytes(c, (uint64) length), (Size) length);
+	return copy;
 }
 
 static void
