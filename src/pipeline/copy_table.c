@@ -1,0 +1,368 @@
+/*-------------------------------------------------------------------------
+ *
+ * copy_table.c
+ *	  Copying block ranges of a table into data files.
+ *
+ * Rows are deformed on their page and appended to column vectors; a full row
+ * group goes to the Parquet writer in one piece, which encodes it in place.
+ *
+ * The exported snapshot does not protect from changes of the table itself: a
+ * scan opens it as it is now.  Rows are lost to an old snapshot when
+ * ALTER TABLE rewrites them, and no row events follow.  So each table is
+ * compared, once it is locked, with what it was under the snapshot; when it
+ * is another file or another shape the copy fails and is made anew.  Locking
+ * all tables before the slot is made would need no check, but could
+ * deadlock with an application that the slot waits for.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/attmap.h"
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "decode/sink.h"
+#include "pipeline/copy_shared.h"
+#include "pipeline/tables.h"
+#include "pipeline/write.h"
+
+/* Memory of the vectors is counted every so many rows. */
+#define COPY_CHECK_ROWS 1024
+
+/* One table, as long as its tasks are at hand. */
+typedef struct CopyOutput
+{
+	const CopyRun *run;
+	int32		table_number;
+	CopyTable  *shared;
+	PipelineTable *t;
+	DecodeRelation *rel;		/* as it is now */
+	DecodeFilter *filter;		/* or NULL */
+	ColumnVector **columns;
+	uint32		nrows;			/* in the vectors */
+	ParquetWriter *writer;		/* NULL: no file is open */
+	StoreWriter *out;
+	char	   *path;
+	MemoryContext context;
+	MemoryContext file_context; /* of the open file */
+	MemoryContext row_context;	/* reset for each row */
+} CopyOutput;
+
+/* One leaf: the table itself or a partition. */
+typedef struct CopyLeaf
+{
+	Oid			relid;
+	Relation	rel;
+	AttrMap    *map;			/* to the table's attributes, or NULL */
+	TupleTableSlot *slot;
+	DecodeRow	row;			/* the slot's arrays, or mapped ones */
+	bool		exists;			/* under the snapshot */
+} CopyLeaf;
+
+const CopyTask *
+copy_next_task(CopyShared *shared)
+{
+	uint32		n = pg_atomic_fetch_add_u32(&shared->next_task, 1);
+
+	return n < (uint32) shared->ntasks ? &copy_tasks(shared)[n] : NULL;
+}
+
+pg_noreturn static void
+copy_changed(const PipelineTable *t)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("could not copy table %s: it was altered meanwhile",
+					quote_qualified_identifier(t->schema, t->table))));
+	pg_unreachable();
+}
+
+/* Storage of the table as the snapshot shows it; false when it did not exist. */
+static bool
+copy_filenode_then(Oid relid, Oid *filenode)
+{
+	Relation	pg_class = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_class, ClassOidIndexId, true, GetActiveSnapshot(), 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		*filenode = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	systable_endscan(scan);
+	table_close(pg_class, AccessShareLock);
+	return HeapTupleIsValid(tuple);
+}
+
+static void
+copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
+{
+	CopyTable  *shared = &copy_tables(run->shared)[table_number];
+	PipelineTable *t = pipeline_find_table(run->pipeline, shared->relid);
+	char	   *problem;
+
+	memset(o, 0, sizeof(*o));
+	o->run = run;
+	o->table_number = table_number;
+	o->shared = shared;
+	if (t == NULL)
+		elog(ERROR, "table %u does not belong to the pipeline any more", shared->relid);
+	o->t = t;
+	if (!pipeline_table_open(run->pipeline, t, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s", problem)));
+	pipeline_table_lake(run->pipeline, t);
+
+	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);
+	if (o->rel == NULL || !pipeline_table_same_shape(t, o->rel))
+		copy_changed(t);
+	o->context = CurrentMemoryContext;
+	o->filter = decode_filter_open(o->rel, run->pipeline->publications, o->context);
+	o->file_context = AllocSetContextCreate(o->context, "tarn copy file", ALLOCSET_DEFAULT_SIZES);
+	o->row_context = AllocSetContextCreate(o->context, "tarn copy row", ALLOCSET_DEFAULT_SIZES);
+	o->columns = palloc(Max(t->ncolumns, 1) * sizeof(ColumnVector *));
+	for (int i = 0; i < t->ncolumns; i++)
+		o->columns[i] = column_vector_create(o->context, t->columns[i].convert.type, COPY_CHECK_ROWS);
+}
+
+/* Locks a leaf, and checks that it is what the snapshot saw. */
+static void
+copy_open_leaf(CopyOutput *o, CopyLeaf *leaf, Oid relid)
+{
+	Oid			then = InvalidOid;
+	int			natts = o->rel->desc->natts;
+
+	memset(leaf, 0, sizeof(*leaf));
+	leaf->relid = relid;
+	leaf->rel = try_table_open(relid, AccessShareLock);
+	if (leaf->rel == NULL)
+		copy_changed(o->t);
+	leaf->exists = copy_filenode_then(relid, &then);
+	if (leaf->exists && then != leaf->rel->rd_rel->relfilenode)
+		copy_changed(o->t);
+
+	leaf->slot = table_slot_create(leaf->rel, NULL);
+	leaf->row.values = leaf->slot->tts_values;
+	leaf->row.isnull = leaf->slot->tts_isnull;
+	if (relid != o->t->relid)
+		leaf->map = build_attrmap_by_name_if_req(RelationGetDescr(leaf->rel), o->rel->desc COMPAT_ATTRMAP_ARG);
+	else if (natts != RelationGetNumberOfAttributes(leaf->rel))
+		copy_changed(o->t);
+	if (leaf->map != NULL)
+	{
+		leaf->row.values = palloc0(Max(natts, 1) * sizeof(Datum));
+		leaf->row.isnull = palloc0(Max(natts, 1) * sizeof(bool));
+	}
+}
+
+static void
+copy_close_leaf(CopyLeaf *leaf)
+{
+	ExecDropSingleTupleTableSlot(leaf->slot);
+	table_close(leaf->rel, AccessShareLock);
+	leaf->relid = InvalidOid;
+}
+
+static void
+copy_open_file(CopyOutput *o)
+{
+	MemoryContext old = MemoryContextSwitchTo(o->file_context);
+	ParquetWriterOptions options = o->t->write.parquet;
+
+	options.row_group_bytes = Min(options.row_group_bytes, o->run->shared->row_group_bytes);
+	o->path = lake_data_path(o->t->lake, o->shared->token,
+							 (int) pg_atomic_fetch_add_u32(&o->shared->next_file, 1));
+	o->out = store_create(o->run->pipeline->lake->store, o->path, 0);
+	o->writer = parquet_writer_open(o->t->parquet, o->t->ncolumns, &options, NULL, write_to_store, o->out);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+copy_close_file(CopyOutput *o)
+{
+	MemoryContext old = MemoryContextSwitchTo(o->file_context);
+	ParquetFileSummary *summary;
+	IcebergDataFile file;
+
+	memset(&file, 0, sizeof(file));
+	summary = parquet_writer_finish(o->writer);
+	store_finish(o->out);
+	lake_data_file(&file, o->path, o->t->lake->schema, summary);
+	o->run->file_done(o->table_number, &file, o->run->arg);
+	parquet_writer_free(o->writer);
+	o->writer = NULL;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(o->file_context);
+}
+
+/* The gathered rows become a row group; the file is rolled at its size. */
+static void
+copy_write_rows(CopyOutput *o)
+{
+	if (o->nrows == 0)
+		return;
+	if (o->writer == NULL)
+		copy_open_file(o);
+	parquet_writer_append(o->writer, o->columns, o->nrows, NULL);
+	pg_atomic_fetch_add_u64(&o->shared->rows, o->nrows);
+	o->nrows = 0;
+	for (int i = 0; i < o->t->ncolumns; i++)
+		column_vector_reset(o->columns[i]);
+	if (parquet_writer_bytes(o->writer) >= o->t->write.file_bytes)
+		copy_close_file(o);
+}
+
+static bool
+copy_full(const CopyOutput *o)
+{
+	size_t		bytes = 0;
+
+	for (int i = 0; i < o->t->ncolumns; i++)
+		bytes += column_vector_bytes(o->columns[i]);
+	return bytes >= Min(o->t->write.parquet.row_group_bytes, o->run->shared->row_group_bytes);
+}
+
+pg_noreturn static void
+copy_null(const PipelineTable *t, const TableColumn *c)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NOT_NULL_VIOLATION),
+			 errmsg("column \"%s\" of table %s is NULL but required in the lake", c->name,
+					quote_qualified_identifier(t->schema, t->table))));
+	pg_unreachable();
+}
+
+/* row_context is the current one: fetched and expanded values live until the next row. */
+static void
+copy_append(CopyOutput *o, const DecodeRow *row)
+{
+	const PipelineTable *t = o->t;
+
+	for (int i = 0; i < t->ncolumns; i++)
+	{
+		const TableColumn *c = &t->columns[i];
+		Datum		value = row->values[c->attnum - 1];
+
+		if (row->isnull[c->attnum - 1])
+		{
+			if (unlikely(t->parquet[i].required))
+				copy_null(t, c);
+			column_append_null(o->columns[i]);
+			continue;
+		}
+		if (c->varlena && unlikely(VARATT_IS_EXTERNAL(DatumGetPointer(value))))
+			value = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(value)));
+		convert_append(&c->convert, o->columns[i], value, o->row_context);
+	}
+}
+
+static inline void
+copy_map(CopyLeaf *leaf)
+{
+	for (int i = 0; i < leaf->map->maplen; i++)
+	{
+		int			from = leaf->map->attnums[i] - 1;
+
+		leaf->row.values[i] = from < 0 ? (Datum) 0 : leaf->slot->tts_values[from];
+		leaf->row.isnull[i] = from < 0 || leaf->slot->tts_isnull[from];
+	}
+}
+
+static void
+copy_scan(CopyOutput *o, CopyLeaf *leaf, TableScanDesc scan)
+{
+	uint32		row_group_rows = o->t->write.parquet.row_group_rows;
+	uint32		unchecked = 0;
+	MemoryContext old = MemoryContextSwitchTo(o->row_context);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, leaf->slot))
+	{
+		slot_getallattrs(leaf->slot);
+		if (leaf->map != NULL)
+			copy_map(leaf);
+		if (o->filter == NULL || decode_filter_row(o->filter, &leaf->row))
+		{
+			copy_append(o, &leaf->row);
+			o->nrows++;
+		}
+		MemoryContextReset(o->row_context);
+		if (unlikely(o->nrows >= row_group_rows))
+			copy_write_rows(o);
+		if (unlikely(++unchecked >= COPY_CHECK_ROWS))
+		{
+			unchecked = 0;
+			CHECK_FOR_INTERRUPTS();
+			if (copy_full(o))
+				copy_write_rows(o);
+		}
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A ring of buffers for large tables, as a sequential scan has, so that the
+ * copy does not push the application's pages out; a TID range scan would
+ * not use one.
+ */
+static void
+copy_range(CopyOutput *o, CopyLeaf *leaf, const CopyTask *task)
+{
+	TableScanDesc scan;
+
+	if (leaf->exists)
+	{
+		scan = table_beginscan_strat(leaf->rel, GetActiveSnapshot(), 0, NULL, true, false);
+		if (task->nblocks != InvalidBlockNumber)
+			heap_setscanlimits(scan, task->first, task->nblocks);
+		copy_scan(o, leaf, scan);
+		table_endscan(scan);
+	}
+	if (task->nblocks != InvalidBlockNumber)
+		pg_atomic_fetch_add_u64(&o->shared->blocks_done, task->nblocks);
+}
+
+int
+copy_table_run(const CopyRun *run, const CopyTask **task)
+{
+	CopyOutput	output;
+	CopyLeaf	leaf = {InvalidOid};
+	int32		table_number = (*task)->table;
+	int			ntasks = 0;
+
+	copy_open_output(&output, run, table_number);
+	for (; *task != NULL && (*task)->table == table_number; *task = copy_next_task(run->shared))
+	{
+		if (leaf.relid != (*task)->leaf)
+		{
+			if (OidIsValid(leaf.relid))
+				copy_close_leaf(&leaf);
+			copy_open_leaf(&output, &leaf, (*task)->leaf);
+		}
+		copy_range(&output, &leaf, *task);
+		ntasks++;
+	}
+	if (OidIsValid(leaf.relid))
+		copy_close_leaf(&leaf);
+	copy_write_rows(&output);
+	if (output.writer != NULL)
+		copy_close_file(&output);
+	return ntasks;
+}
