@@ -116,26 +116,15 @@ codes_between(const uint32 *values, uint32 low, uint32 span, uint32 nrows,
 	KERNEL_LOOP(values[i] - low <= span)
 }
 
-/* Codes whose bit is set. */
-static void
-codes_matching(const uint32 *codes, const uint64 *matches, uint32 nrows,
+/*
+ * Codes whose bit is set in `matches`: a bitmap as 32-bit words (this is a
+ * little-endian machine), so that eight are looked up at once.
+ */
+TARN_KERNEL static void
+codes_matching(const uint32 *values, const uint32 *matches, uint32 nrows,
 			   const uint64 *selection, uint64 *out)
 {
-	for (size_t w = 0; w < BITMAP_WORDS(nrows); w++)
-	{
-		uint32		n = Min(64, nrows - (uint32) w * 64);
-		uint64		word = 0;
-
-		if (selection[w] == 0)
-			continue;
-		for (uint32 i = 0; i < n; i++)
-		{
-			uint32		code = codes[w * 64 + i];
-
-			word |= ((matches[code / 64] >> (code % 64)) & 1) << i;
-		}
-		out[w] = word;
-	}
+	KERNEL_LOOP((matches[values[i] >> 5] >> (values[i] & 31)) & 1)
 }
 
 static void
@@ -524,7 +513,7 @@ compare_codes(const Filter *f, const ColumnVector *v, uint32 nrows,
 		if (high - low + 1 == count)
 			codes_between(v->codes, low, high - low, nrows, selection, out);
 		else
-			codes_matching(v->codes, matches, nrows, selection, out);
+			codes_matching(v->codes, (const uint32 *) matches, nrows, selection, out);
 	}
 	pfree(matches);
 	pfree(every);
