@@ -139,10 +139,16 @@ class Server:
     def flush(self, name="bench", timeout="30 min"):
         self.sql("SELECT tarn.flush(%s, %s::interval)", name, timeout)
 
+    def resume(self, name="bench"):
+        """Returns when the launcher has seen it."""
+        self.sql("SELECT tarn.resume(%s)", name)
+        while self.value("SELECT state FROM tarn.pipelines WHERE name = %s", name) == "paused":
+            time.sleep(0.005)
+
     def resume_and_flush(self, name="bench"):
         """Seconds until all that was committed is in the lake, from a stopped worker."""
         start = time.monotonic()
-        self.sql("SELECT tarn.resume(%s)", name)
+        self.resume(name)
         self.flush(name)
         return time.monotonic() - start
 
