@@ -16,8 +16,9 @@
 #include "base/cursor.h"
 
 /*
- * Expands `in` (with gzip's header and trailer when `gzip`) to palloc'd memory; fails through `c` (ERRCODE_DATA_CORRUPTED)
- * when it is damaged or would be larger than `limit`.
+ * Expands `in` (with gzip's header and trailer when `gzip`) to palloc'd
+ * memory; fails through `c` (ERRCODE_DATA_CORRUPTED) when it is damaged or
+ * would be larger than `limit`.
  */
 extern char *avro_inflate(const Cursor *c, const void *in, size_t in_size, bool gzip,
 						  size_t limit, size_t *size);

@@ -228,19 +228,23 @@ check_writable(const IcebergMetadata *m)
 				 errmsg("cannot write to Iceberg table at \"%s\": %s", m->location, reason)));
 }
 
-/* The base's records, and one for its current snapshot. */
+/*
+ * The base's records, and one for its current snapshot, in place of any that
+ * told of another successor.
+ */
 static IcebergRetired *
 retire_current(const IcebergCommit *c, int *n)
 {
 	const IcebergTableState *base = c->base;
+	int64		current = base->metadata->current_snapshot_id;
 	IcebergRetired *retired = palloc(sizeof(IcebergRetired) * (base->nretired + 1));
 
-	*n = base->nretired;
-	if (*n > 0)
-		memcpy(retired, base->retired, sizeof(IcebergRetired) * *n);
-	if (base->metadata->current_snapshot_id != -1)
-		retired[(*n)++] = *iceberg_retire(base->metadata->current_snapshot_id,
-										  base->manifests, base->nmanifests,
+	*n = 0;
+	for (int i = 0; i < base->nretired; i++)
+		if (base->retired[i].snapshot_id != current)
+			retired[(*n)++] = base->retired[i];
+	if (current != -1)
+		retired[(*n)++] = *iceberg_retire(current, base->manifests, base->nmanifests,
 										  c->manifests, c->nmanifests);
 	return retired;
 }

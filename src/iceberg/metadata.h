@@ -74,7 +74,8 @@ typedef struct IcebergMetadata
 extern IcebergMetadata *iceberg_metadata_read(const char *data, size_t size, const char *object);
 extern void iceberg_metadata_write(StringInfo out, const IcebergMetadata *m);
 
-extern const IcebergSchema *iceberg_metadata_schema(const IcebergMetadata *m, int schema_id);	/* NULL when absent */
+/* NULL when absent. */
+extern const IcebergSchema *iceberg_metadata_schema(const IcebergMetadata *m, int schema_id);
 extern const IcebergSnapshot *iceberg_metadata_snapshot(const IcebergMetadata *m, int64 snapshot_id);
 extern const char *iceberg_metadata_property(const IcebergMetadata *m, const char *key);
 extern void iceberg_metadata_set_property(IcebergMetadata *m, const char *key, const char *value);

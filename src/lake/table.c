@@ -63,7 +63,10 @@ io_get(void *arg, const char *path, int64 length, bool missing_ok, size_t *size)
 	return store_get(lake->store, path, LAKE_MAX_METADATA, size);
 }
 
-/* Names hold a token that is used once: whatever is there already belongs to a state that may be committed. */
+/*
+ * Names hold a token that is used once: whatever is there already belongs to
+ * a state that may be committed.
+ */
 static void
 io_put(void *arg, const char *path, const void *data, size_t size)
 {
