@@ -17,8 +17,9 @@
  *
  * Values: numbers and booleans as such, json and jsonb embedded, everything
  * else a string.  NaN and infinities are strings, since JSON has none.
- * Dates and times are ISO 8601 (timestamptz in UTC) and bytea is hex whatever
- * the session's settings, so that every consumer reads the same.
+ * Dates and times are ISO 8601 (timestamptz in UTC) and bytea is hex; other
+ * types are written by their output functions under fixed settings.  So every
+ * consumer reads the same, whatever its session has set.
  *
  * What the sink knows of a column lies in the relation's context and goes
  * with it.
@@ -27,6 +28,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/json.h"
 #include "catalog/pg_type.h"
 #include "common/shortest_dec.h"
@@ -36,6 +38,7 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -48,6 +51,7 @@ typedef struct WireJson
 	ChangeSink	sink;
 	LogicalDecodingContext *ctx;
 	bool		transactions;
+	int			guc_level;		/* of our settings; 0: the session is ours alone */
 } WireJson;
 
 typedef struct WireColumn WireColumn;
@@ -474,10 +478,37 @@ wire_json_commit(ChangeSink *sink, const DecodeTxn *txn, bool empty)
 	wire_close(sink, &w);
 }
 
+/*
+ * What output functions depend on.  Inside a transaction (the SQL functions)
+ * the settings end with the decoding, or with an error; a walsender is
+ * outside of one, and does nothing else in its session.
+ */
 static void
 wire_json_startup(ChangeSink *sink, LogicalDecodingContext *ctx)
 {
-	((WireJson *) sink)->ctx = ctx;
+	static const char *const settings[][2] = {
+		{"DateStyle", "ISO, YMD"},
+		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
+		{"bytea_output", "hex"},
+		{"extra_float_digits", "1"},
+	};
+	WireJson   *wire = (WireJson *) sink;
+
+	wire->ctx = ctx;
+	wire->guc_level = IsTransactionState() ? NewGUCNestLevel() : 0;
+	for (int i = 0; i < lengthof(settings); i++)
+		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
+static void
+wire_json_shutdown(ChangeSink *sink)
+{
+	WireJson   *wire = (WireJson *) sink;
+
+	if (wire->guc_level > 0)
+		AtEOXact_GUC(true, wire->guc_level);
 }
 
 static const ChangeSinkOps wire_json_ops = {
@@ -490,6 +521,7 @@ static const ChangeSinkOps wire_json_ops = {
 	.truncate = wire_json_truncate,
 	.commit = wire_json_commit,
 	.lost = wire_json_lost,
+	.shutdown = wire_json_shutdown,
 };
 
 ChangeSink *
