@@ -33,10 +33,10 @@ credentials_set(S3Store *store, const StoreConfig *config)
 	if ((config->access_key == NULL) != (config->secret_key == NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("options \"access_key\" and \"secret_key\" must be given together")));
+				 errmsg("options \"access_key_id\" and \"secret_access_key\" must be given together")));
 	if (config->access_key == NULL)
 		return;
-	store->key.access_key = header_value("access_key", config->access_key);
+	store->key.access_key = header_value("access_key_id", config->access_key);
 	store->key.secret_key = pstrdup(config->secret_key);
 	if (config->session_token != NULL)
 		store->session_token = header_value("session_token", config->session_token);

@@ -340,8 +340,8 @@ hint_for(const HttpResponse *response, const char *code)
 		{"RequestTimeTooSkewed", "The clocks of this machine and of the service differ too much."},
 		{"ExpiredToken", "The session token has expired; set a new one in the user mapping."},
 		{"NoSuchBucket", "Create the bucket, or correct the warehouse."},
-		{"InvalidAccessKeyId", "Check access_key in the user mapping."},
-		{"SignatureDoesNotMatch", "Check secret_key in the user mapping."},
+		{"InvalidAccessKeyId", "Check access_key_id in the user mapping."},
+		{"SignatureDoesNotMatch", "Check secret_access_key in the user mapping."},
 	};
 
 	if (response->status / 100 == 3 || *response->region ||

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Compares source tables with what PyIceberg and DuckDB read of their lake tables.
+
+usage: lake_engines.py --host H --port P --dbname D --user U --lake SERVER SOURCE=LAKE ...
+
+SOURCE and LAKE are "schema.table" (LAKE: namespace.table).  PyIceberg opens
+the table through its SQL catalog in schema tarn_catalog, DuckDB by the path
+of its metadata file.  All rows are compared as a multiset, typed: instants as
+microseconds, days as a number, binary floats by their exact value.  Prints
+TAP; exits with 1 when anything differs.  Keys for S3 come from
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+"""
+
+import argparse
+import collections
+import glob
+import math
+import os
+import sys
+import uuid
+
+import duckdb
+import psycopg2
+import psycopg2.extensions
+import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+
+EXTENSIONS = ["avro", "iceberg", "httpfs"]
+
+
+class Tap:
+    def __init__(self):
+        self.n = 0
+        self.failed = 0
+
+    def ok(self, good, name, detail=()):
+        self.n += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.n} - {name}")
+        for line in detail if not good else ():
+            print("#", line)
+        sys.stdout.flush()
+
+    def done(self):
+        print(f"1..{self.n}")
+        return 1 if self.failed or not self.n else 0
+
+
+def source_expression(name, pg_type, lake_type):
+    """SQL for one column, in the form the lake's type is compared in."""
+    column = '"' + name.replace('"', '""') + '"'
+    if lake_type == "date":
+        return f"({column} - date '1970-01-01')"
+    if lake_type in ("timestamp", "timestamptz", "time"):
+        return f"(extract(epoch from {column}) * 1000000)::bigint"
+    if lake_type == "float":
+        return f"{column}::float8"
+    if lake_type in ("uuid",) or (lake_type == "string" and pg_type not in ("bpchar", "varchar", "text", "name")):
+        return f"{column}::text"
+    return column
+
+
+def plain(value):
+    """A value that compares and hashes by what it is."""
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else value
+    if isinstance(value, memoryview):
+        return bytes(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if hasattr(value, "is_nan") and value.is_nan():
+        return "NaN"
+    return value
+
+
+def arrow_column(column, lake_type):
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks() if column.num_chunks else pa.array([], column.type)
+    if lake_type == "date":
+        column = column.cast(pa.int32())
+    elif lake_type in ("timestamp", "timestamptz"):
+        column = column.cast(pa.timestamp("us", tz=column.type.tz)).cast(pa.int64())
+    elif lake_type == "time":
+        column = column.cast(pa.time64("us")).cast(pa.int64())
+    values = column.to_pylist()
+    if lake_type == "uuid":
+        values = [str(uuid.UUID(bytes=v)) if isinstance(v, bytes) else v for v in values]
+    return [plain(v) for v in values]
+
+
+def arrow_rows(table, fields):
+    columns = [arrow_column(table.column(name), lake_type) for name, lake_type in fields]
+    return collections.Counter(zip(*columns)) if columns else collections.Counter({(): table.num_rows})
+
+
+def lake_type_name(field_type):
+    name = str(field_type)
+    return name.split("(")[0]
+
+
+class Engines:
+    def __init__(self, args):
+        self.connection = psycopg2.connect(host=args.host, port=args.port, dbname=args.dbname, user=args.user)
+        # one state of source and catalog for all that is compared
+        self.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        cursor = self.connection.cursor()
+        cursor.execute("SELECT unnest(srvoptions) FROM pg_foreign_server WHERE srvname = %s", (args.lake,))
+        options = dict(row[0].split("=", 1) for row in cursor.fetchall())
+        if not options:
+            sys.exit(f"there is no lake {args.lake}")
+        self.s3 = options["warehouse"].startswith("s3://")
+        self.catalog_name = options.get("catalog_name", args.lake)
+        properties = {
+            "uri": f"postgresql+psycopg2://{args.user}@/{args.dbname}?host={args.host}&port={args.port}"
+            "&options=-csearch_path%3Dtarn_catalog",
+            "warehouse": options["warehouse"],
+            "init_catalog_tables": "false",
+        }
+        self.duck = duckdb.connect()
+        for name in EXTENSIONS:
+            self.duck.load_extension(self.extension_path(name))
+        self.duck.execute("SET TimeZone = 'UTC'")
+        if self.s3:
+            key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+            endpoint = options["endpoint"]
+            properties |= {
+                "s3.endpoint": endpoint, "s3.access-key-id": key, "s3.secret-access-key": secret,
+                "s3.region": options.get("region", "us-east-1"),
+            }
+            host = endpoint.split("://", 1)[1]
+            ssl = str(endpoint.startswith("https://")).lower()
+            self.duck.execute(
+                f"CREATE SECRET (TYPE s3, KEY_ID '{key}', SECRET '{secret}', ENDPOINT '{host}', "
+                f"URL_STYLE 'path', USE_SSL {ssl}, REGION '{properties['s3.region']}')")
+        self.catalog = SqlCatalog(self.catalog_name, **properties)
+
+    @staticmethod
+    def extension_path(name):
+        pattern = os.path.join(os.path.dirname(os.path.dirname(duckdb.__file__)),
+                               f"duckdb_extension_{name}", "extensions", "*", f"{name}.duckdb_extension")
+        found = glob.glob(pattern)
+        if not found:
+            sys.exit(f"no DuckDB extension at {pattern}")
+        return found[0]
+
+    def metadata_location(self, namespace, table):
+        cursor = self.connection.cursor()
+        cursor.execute(
+            "SELECT metadata_location FROM tarn_catalog.iceberg_tables"
+            " WHERE catalog_name = %s AND table_namespace = %s AND table_name = %s",
+            (self.catalog_name, namespace, table))
+        row = cursor.fetchone()
+        return row[0] if row else None
+
+    def source_rows(self, schema, table, fields):
+        cursor = self.connection.cursor()
+        cursor.execute(
+            "SELECT attname, typname FROM pg_attribute a JOIN pg_type t ON t.oid = atttypid"
+            " WHERE attrelid = (quote_ident(%s) || '.' || quote_ident(%s))::regclass AND attnum > 0 AND NOT attisdropped",
+            (schema, table))
+        types = dict(cursor.fetchall())
+        missing = [name for name, _ in fields if name not in types]
+        if missing:
+            raise LookupError(f"the source has no columns {missing}")
+        expressions = [source_expression(name, types[name], lake_type) for name, lake_type in fields]
+        cursor.execute(f'SELECT {", ".join(expressions)} FROM "{schema}"."{table}"')
+        return collections.Counter(tuple(plain(v) for v in row) for row in cursor)
+
+    def pyiceberg_rows(self, table, fields):
+        return arrow_rows(table.scan().to_arrow(), fields)
+
+    def duckdb_rows(self, location, fields):
+        result = self.duck.execute("SELECT * FROM iceberg_scan(?)", [location]).fetch_arrow_table()
+        return arrow_rows(result, fields)
+
+
+def differences(source, lake, limit=5):
+    for title, rows in (("only in the source", source - lake), ("only in the lake", lake - source)):
+        if rows:
+            yield f"{sum(rows.values())} rows {title}"
+            for row, count in list(rows.items())[:limit]:
+                yield f"  {count} x {row}"[:2000]
+
+
+def compare(engines, tap, source, lake):
+    schema, table = source.split(".", 1)
+    namespace, lake_table = lake.split(".", 1)
+    location = engines.metadata_location(namespace, lake_table)
+    if location is None:
+        tap.ok(False, f"{lake} is in the catalog")
+        return
+    opened = engines.catalog.load_table((namespace, lake_table))
+    fields = [(field.name, lake_type_name(field.field_type)) for field in opened.schema().fields]
+    expected = engines.source_rows(schema, table, fields)
+    count = sum(expected.values())
+    for name, read in (("PyIceberg", lambda: engines.pyiceberg_rows(opened, fields)),
+                       ("DuckDB", lambda: engines.duckdb_rows(location, fields))):
+        try:
+            problems = list(differences(expected, read()))
+        except Exception as error:  # an engine that cannot read it is a failure of the table
+            problems = [f"{type(error).__name__}: {error}"]
+        tap.ok(not problems, f"{lake}: {name} reads {count} rows", problems)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("--host", "--port", "--dbname", "--user", "--lake"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("tables", nargs="+", metavar="SOURCE=LAKE")
+    args = parser.parse_args()
+    tap = Tap()
+    engines = Engines(args)
+    for pair in args.tables:
+        source, _, lake = pair.partition("=")
+        compare(engines, tap, source, lake or source)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,266 @@
+# Helper of the TAP tests: clusters with tarn, lakes in the store that TARN_TEST_STORE names, comparisons.
+#
+#   my $node = TarnTest::cluster('main');             running, CREATE EXTENSION done in "postgres"
+#   TarnTest::create_lake($node);                     CREATE SERVER lake ... (and the user mapping on S3)
+#   TarnTest::mirror($node, 'p', tables => ['t'], keyless => ['h']);   publications and a pipeline
+#   TarnTest::flush($node, 'p');
+#   TarnTest::same($node, 'public.t', 'lake.t', 'what');   0 rows differ, both ways
+#   TarnTest::engines($node, ['public.t'], 'what');   PyIceberg and DuckDB read the very rows of the source
+
+package TarnTest;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use IO::Socket::INET;
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+our $top = abs_path(dirname(__FILE__) . '/../../..');
+our $store = $ENV{TARN_TEST_STORE} || 'file';
+my $bucket = 'tarn-test';
+my ($access, $secret) = ('testkey', 'testsecret');
+my ($s3, $s3_port);
+
+# The settings tarn needs of a server.
+sub settings
+{
+	my $known = `postgres --describe-config`;
+	my $settings = join "\n", "shared_preload_libraries = 'tarn'", 'wal_level = logical',
+	  'max_wal_senders = 10', 'max_replication_slots = 10', 'max_worker_processes = 20',
+	  'fsync = off', 'autovacuum_naptime = 5s', 'log_min_messages = info', '';
+	$settings .= "output_plugin_libraries = 'pgoutput, test_decoding, tarn'\n"
+	  if $known =~ /^output_plugin_libraries\t/m;
+	return $settings;
+}
+
+# A running cluster.  Options: conf (more lines of postgresql.conf), extension => 0, start => 0.
+sub cluster
+{
+	my ($name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ], allows_streaming => 'logical');
+	$node->append_conf('postgresql.conf', settings());
+	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+	return $node if defined $options{start} && !$options{start};
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION tarn')
+	  unless defined $options{extension} && !$options{extension};
+	return $node;
+}
+
+# Starts versitygw on a free port of the loopback, with an empty bucket; returns its endpoint.
+sub start_s3
+{
+	return "http://127.0.0.1:$s3_port" if $s3;
+	my $program = ($ENV{TARN_BIN} ? "$ENV{TARN_BIN}/versitygw" : 'versitygw');
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+
+	mkdir "$dir/$bucket" or die "mkdir: $!";
+	$s3_port = PostgreSQL::Test::Cluster::get_free_port();
+	$s3 = IPC::Run::start(
+		[ $program, '--port', "127.0.0.1:$s3_port", '--access', $access, '--secret', $secret,
+			'--region', 'us-east-1', '--quiet', '--keep-alive', 'posix', $dir ],
+		'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/versitygw.log", '2>&1');
+	foreach (1 .. 300)
+	{
+		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $s3_port);
+		return "http://127.0.0.1:$s3_port" if $socket;
+		usleep(100_000);
+	}
+	die "versitygw does not answer";
+}
+
+END
+{
+	my $status = $?;
+	if ($s3)
+	{
+		$s3->kill_kill(grace => 5);
+		undef $s3;
+	}
+	$? = $status;
+}
+
+sub s3_environment
+{
+	my $endpoint = start_s3();
+
+	return (TARN_TEST_S3_ENDPOINT => $endpoint, TARN_TEST_S3_ACCESS_KEY => $access,
+		TARN_TEST_S3_SECRET_KEY => $secret, TARN_TEST_S3_BUCKET => $bucket);
+}
+
+# Location of a lake.
+sub warehouse
+{
+	my ($node, $name) = @_;
+
+	return "s3://$bucket/" . $node->name . "/$name" if $store eq 's3';
+	return 'file://' . $node->basedir . "/$name";
+}
+
+# CREATE SERVER, and the keys for `users` (default: the current one).
+sub create_lake
+{
+	my ($node, %options) = @_;
+	my $name = $options{name} || 'lake';
+	my $db = $options{db} || 'postgres';
+	my $warehouse = $options{warehouse} || warehouse($node, $name);
+	my $more = '';
+
+	$more = sprintf(", endpoint '%s', path_style 'true'", start_s3()) if $warehouse =~ /^s3:/;
+	$node->safe_psql($db,
+		"CREATE SERVER $name FOREIGN DATA WRAPPER tarn OPTIONS (warehouse '$warehouse'$more)");
+	if ($warehouse =~ /^s3:/)
+	{
+		foreach my $user (@{ $options{users} || ['CURRENT_USER'] })
+		{
+			$node->safe_psql($db,
+				"CREATE USER MAPPING FOR $user SERVER $name OPTIONS (access_key_id '$access', secret_access_key '$secret')");
+		}
+	}
+	return $warehouse;
+}
+
+# Publishes tables (those in keyless: without updates and deletes) and makes the pipeline.
+sub mirror
+{
+	my ($node, $name, %options) = @_;
+	my $db = $options{db} || 'postgres';
+	my $lake = $options{lake} || 'lake';
+	my $arguments = $options{arguments} ? ", $options{arguments}" : '';
+	my @publications;
+
+	if ($options{tables})
+	{
+		$node->safe_psql($db, "CREATE PUBLICATION $name FOR TABLE " . join(', ', @{ $options{tables} }));
+		push @publications, $name;
+	}
+	if ($options{keyless})
+	{
+		$node->safe_psql($db, "CREATE PUBLICATION ${name}_keyless FOR TABLE "
+			  . join(', ', @{ $options{keyless} }) . " WITH (publish = 'insert, truncate')");
+		push @publications, "${name}_keyless";
+	}
+	$node->safe_psql($db, sprintf("SELECT tarn.create_pipeline('%s', lake => '%s', publications => '{%s}'%s)",
+			$name, $lake, join(',', @publications), $arguments));
+	return;
+}
+
+sub flush
+{
+	my ($node, $name, $db) = @_;
+
+	$node->safe_psql($db || 'postgres', "SELECT tarn.flush('$name')");
+	return;
+}
+
+# Waits until every table of the pipeline follows.
+sub wait_live
+{
+	my ($node, $name, $db) = @_;
+
+	$node->poll_query_until($db || 'postgres',
+		"SELECT count(*) > 0 AND bool_and(state = 'live') FROM tarn.tables WHERE pipeline = '$name'")
+	  or die "tables of $name do not become live: "
+	  . $node->safe_psql($db || 'postgres', 'TABLE tarn.tables') . $node->safe_psql($db || 'postgres', 'TABLE tarn.pipelines');
+	return;
+}
+
+# Foreign tables of everything in a schema of the lake.
+sub foreign_tables
+{
+	my ($node, %options) = @_;
+	my $lake = $options{lake} || "lake";
+
+	$node->safe_psql($options{db} || "postgres",
+		"CREATE SCHEMA IF NOT EXISTS lake; IMPORT FOREIGN SCHEMA public FROM SERVER $lake INTO lake");
+	return;
+}
+
+# How many rows are in one table and not in the other, counted both ways.
+sub differing
+{
+	my ($node, $source, $lake, $db, $columns) = @_;
+	$columns ||= '*';
+
+	return $node->safe_psql($db || 'postgres', <<SQL);
+SELECT (SELECT count(*) FROM (SELECT $columns FROM $source EXCEPT ALL SELECT $columns FROM $lake) a)
+	 + (SELECT count(*) FROM (SELECT $columns FROM $lake EXCEPT ALL SELECT $columns FROM $source) b)
+SQL
+}
+
+sub same
+{
+	my ($node, $source, $lake, $what, $db, $columns) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is(differing($node, $source, $lake, $db, $columns), '0', $what || "$source = $lake");
+}
+
+# Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table".
+sub engines
+{
+	my ($node, $tables, $what, %options) = @_;
+	my @command = (
+		($ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3'),
+		"$top/test/interop/lake_engines.py",
+		'--host', $node->host, '--port', $node->port, '--dbname', $options{db} || 'postgres',
+		'--user', $options{user} || getpwuid($<),
+		'--lake', $options{lake} || 'lake',
+		map { $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables);
+	my ($out, $err) = ('', '');
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $good = IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err,
+		init => sub { $ENV{AWS_ACCESS_KEY_ID} = $access; $ENV{AWS_SECRET_ACCESS_KEY} = $secret; });
+	note($out);
+	diag($out . $err) unless $good;
+	return ok($good, $what || 'other engines read the same rows');
+}
+
+# Runs pg_regress (or pg_isolation_regress) and gives a result for each of its tests.
+sub regress
+{
+	my ($node, $program, $directory, $tests, %environment) = @_;
+	my $out = "$PostgreSQL::Test::Utils::tmp_check/" . ($directory =~ s/\W+/_/gr);
+
+	mkdir $out;
+	local %ENV = (%ENV, %environment);
+	my $report = '';
+	# its own bindir option would look for psql where the server was configured to be
+	IPC::Run::run([ $program, "--inputdir=$directory", "--outputdir=$out", '--host', $node->host,
+			'--port', $node->port, "--bindir=", '--dbname=contrib_regression', @$tests ],
+		'<', \undef, '>&', \$report);
+	my $seen = 0;
+	while ($report =~ /^(?:test|    )\s+(\S+)\s+\.\.\. (ok|FAILED)/mg)
+	{
+		ok($2 eq 'ok', $1);
+		$seen++;
+	}
+	is($seen, scalar(@$tests), "all of $directory ran");
+	if (-s "$out/regression.diffs")
+	{
+		diag(slurp_file("$out/regression.diffs"));
+	}
+	elsif ($seen != @$tests)
+	{
+		diag($report);
+	}
+	return;
+}
+
+sub names_of
+{
+	my ($pattern) = @_;
+
+	return [ map { s{.*/}{}r =~ s{\.\w+$}{}r } sort glob($pattern) ];
+}
+
+1;
