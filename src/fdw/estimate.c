@@ -16,6 +16,7 @@
 #include "foreign/foreign.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
+#include "utils/acl.h"
 #include "utils/memutils.h"
 
 /*
@@ -125,31 +126,51 @@ estimate_file_count(const LakeTable *table)
 	return n;
 }
 
-void
-fdw_estimate(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *plan)
+/*
+ * Rights are checked when execution starts.  Who has none must not learn from
+ * an error of planning what the lake holds.
+ */
+static bool
+estimate_allowed(Oid relid, Oid user)
+{
+	return pg_class_aclcheck(relid, user, ACL_SELECT) == ACLCHECK_OK ||
+		pg_attribute_aclcheck_all(relid, user, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+/* Looks into the lake: rows in all, rows and files left by the filter, bytes of these. */
+static void
+estimate_table(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *plan,
+			   double *rows, double *bytes)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn estimate",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	FdwNames	names;
 	LakeTable  *table;
-	double		rows;
+
+	fdw_table_names(RelationGetRelid(relation), &names);
+	table = lake_table_load(lake_open(names.server, plan->user), names.namespace, names.table, false);
+	*rows = table->snapshot == NULL ? 0 : lake_table_rows(table);
+	plan->scanned_files = estimate_file_count(table);
+	if (plan->scanned_files <= MAX_PLANNED_FILES)
+		estimate_files(root, rel, relation, table, plan, rows, bytes);
+	else
+		plan->scanned_rows = Max(*rows, 0);
+	lake_table_free(table);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+void
+fdw_estimate(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *plan)
+{
+	double		rows = 0;
 	double		bytes = 0;
 	int			nformed;
 	QualCost	local_cost;
 
-	fdw_table_names(RelationGetRelid(relation), &names);
-	table = lake_table_load(lake_open(names.server, plan->user), names.namespace, names.table, false);
-	rows = table->snapshot == NULL ? 0 : lake_table_rows(table);
-	plan->scanned_files = estimate_file_count(table);
-	if (plan->scanned_files <= MAX_PLANNED_FILES)
-		estimate_files(root, rel, relation, table, plan, &rows, &bytes);
-	else
-		plan->scanned_rows = Max(rows, 0);
-	lake_table_free(table);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-
+	if (estimate_allowed(RelationGetRelid(relation), plan->user))
+		estimate_table(root, rel, relation, plan, &rows, &bytes);
 	rel->tuples = Max(rows, 0);
 	rel->pages = (BlockNumber) Min(bytes / BLCKSZ + 1, (double) MaxBlockNumber);
 	set_baserel_size_estimates(root, rel);
