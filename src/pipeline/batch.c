@@ -19,10 +19,23 @@
 #define COUNT_ROWS 128
 #define COUNT_BYTES 65536
 
+/* Room of a new buffer: many tables see a row or two a flush. */
+#define FIRST_ROWS 64
+
+void
+batch_vector_renew(ColumnVector *v)
+{
+	MemoryContext context = v->context;
+	LakeType	type = v->type;
+
+	column_vector_free(v);
+	column_vector_init(v, context, type, FIRST_ROWS);
+}
+
 static ColumnVector *
 new_vector(TableBatch *b, const TableColumn *c)
 {
-	return column_vector_create(b->context, c->convert.type, 64);
+	return column_vector_create(b->context, c->convert.type, FIRST_ROWS);
 }
 
 static TableBatch *
@@ -96,6 +109,7 @@ make_room(Batch *batch)
 		batch_write(batch, largest);
 		batch->current = NULL;
 		count_memory(batch, largest);
+		CHECK_FOR_INTERRUPTS();
 	}
 }
 
@@ -326,9 +340,9 @@ truncate_table(Batch *batch, PipelineTable *t)
 	ListCell   *lc;
 
 	for (int i = 0; i < t->ncolumns; i++)
-		column_vector_reset(b->columns[i]);
+		batch_vector_renew(b->columns[i]);
 	for (int k = 0; k < t->nkeys; k++)
-		column_vector_reset(b->keys[k]);
+		batch_vector_renew(b->keys[k]);
 	b->ndeletes = b->ncarries = b->nmarked = 0;
 	foreach(lc, b->files)
 		b->dropped_files = lappend(b->dropped_files, ((IcebergDataFile *) lfirst(lc))->path);

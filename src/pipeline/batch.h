@@ -95,6 +95,9 @@ extern Batch *batch_create(Pipeline *p, size_t limit);
 /* Forget a table's changes (after a flush, or to give up). */
 extern void batch_table_free(PipelineTable *t);
 
+/* Empties a buffer and gives its memory back. */
+extern void batch_vector_renew(ColumnVector *v);
+
 /* Resolves what is buffered and writes it to data files: t->batch->files, key index. */
 extern void batch_write(Batch *batch, PipelineTable *t);
 

@@ -115,7 +115,7 @@ typedef struct Pipeline
 	TimestampTz last_commit;
 	char		flush_token[TOKEN_LENGTH + 1];
 
-	List	   *tables;			/* of PipelineTable * */
+	List	   *tables;			/* of PipelineTable *, ordered by relid */
 	Lake	   *lake;
 	PipelineState *state;
 	MemoryContext context;

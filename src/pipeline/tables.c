@@ -25,17 +25,24 @@
 #include "pipeline/registry.h"
 #include "pipeline/tables.h"
 
+/* The tables are in the order of their oids. */
 PipelineTable *
 pipeline_find_table(const Pipeline *p, Oid relid)
 {
-	ListCell   *lc;
+	int			low = 0;
+	int			high = list_length(p->tables);
 
-	foreach(lc, p->tables)
+	while (low < high)
 	{
-		PipelineTable *t = lfirst(lc);
+		int			middle = (low + high) / 2;
+		PipelineTable *t = list_nth(p->tables, middle);
 
 		if (t->relid == relid)
 			return t;
+		if (t->relid < relid)
+			low = middle + 1;
+		else
+			high = middle;
 	}
 	return NULL;
 }

@@ -142,10 +142,11 @@ reset_buffers(Pipeline *p, PipelineTable *t)
 	p->state->updates += b->updates;
 	p->state->deletes += b->deletes;
 	b->inserts = b->updates = b->deletes = 0;
+	/* given back rather than kept: the limit is for all tables together */
 	for (int i = 0; i < t->ncolumns; i++)
-		column_vector_reset(b->columns[i]);
+		batch_vector_renew(b->columns[i]);
 	for (int k = 0; k < t->nkeys; k++)
-		column_vector_reset(b->keys[k]);
+		batch_vector_renew(b->keys[k]);
 	b->ndeletes = b->ncarries = b->nmarked = 0;
 }
 
