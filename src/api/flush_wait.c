@@ -42,12 +42,12 @@ check_running(PipelineState *state, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("pipeline \"%s\" was dropped", name)));
-	if (!state->enabled && state->activity == PIPELINE_STOPPED)
+	if (state->activity == PIPELINE_STOPPED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pipeline \"%s\" is stopped", name),
 				 errdetail("%s", state->last_error)));
-	if (!state->enabled)
+	if (state->activity == PIPELINE_PAUSED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pipeline \"%s\" is paused", name),

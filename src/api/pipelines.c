@@ -382,7 +382,12 @@ tarn_resume(PG_FUNCTION_ARGS)
 	set_enabled(id, true);
 	state = state_find(MyDatabaseId, id);
 	if (state)
+	{
 		state->restart_at = 0;
+		state->failures = 0;
+		if (state->pid == 0)
+			state->activity = PIPELINE_BACKOFF;
+	}
 	PG_RETURN_VOID();
 }
 
