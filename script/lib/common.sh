@@ -121,5 +121,6 @@ private_server()
 # Does this server know the setting that names the output plugins it may load?
 knows_output_plugin_libraries()
 {
-	"$1/postgres" --describe-config | cut -f1 | grep -qx output_plugin_libraries
+	# not grep -q: it would close the pipe on the server
+	"$1/postgres" --describe-config | cut -f1 | grep -x output_plugin_libraries >/dev/null
 }

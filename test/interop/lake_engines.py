@@ -170,7 +170,7 @@ class Engines:
         return arrow_rows(table.scan().to_arrow(), fields)
 
     def duckdb_rows(self, location, fields):
-        result = self.duck.execute("SELECT * FROM iceberg_scan(?)", [location]).fetch_arrow_table()
+        result = self.duck.execute("SELECT * FROM iceberg_scan(?)", [location]).to_arrow_table()
         return arrow_rows(result, fields)
 
 
