@@ -111,10 +111,10 @@ settle_parameters(void)
 	set_parameter("default_transaction_isolation", "read committed");
 	set_parameter("default_transaction_read_only", "off");
 
-	/* the reorder buffer's memory goes up and down with each transaction: give it back late */
+	/* buffers grow and go with each flush: fresh pages would cost more than what is written to them */
 	mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
-	mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
-	mallopt(M_TOP_PAD, 1024 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+	mallopt(M_TOP_PAD, 4 * 1024 * 1024);
 }
 
 /* The pipeline is gone: nothing of it stays. */
@@ -200,15 +200,18 @@ prepare_slot(void)
 	pipeline->timeline = GetWALInsertionTimeLine();
 }
 
-/* Half of what is left for the reorder buffer is column buffers; the rest is what encoding needs. */
+/*
+ * Half for transactions that are still open (what is beyond goes to disk),
+ * three eighths for column buffers; the rest is for encoding.
+ */
 static void
 divide_memory(size_t *batch_limit)
 {
-	int64		part = pipeline->memory_limit / 8 * 3;
+	int64		open_transactions = pipeline->memory_limit / 2;
 
 	set_parameter("logical_decoding_work_mem",
-				  psprintf("%dkB", (int) Min(part / 1024, INT_MAX / 2)));
-	*batch_limit = (size_t) part;
+				  psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)));
+	*batch_limit = (size_t) (pipeline->memory_limit / 8 * 3);
 }
 
 /* Where decoding must begin: what the table furthest behind has. */

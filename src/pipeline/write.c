@@ -34,12 +34,16 @@ write_data_file(Pipeline *p, PipelineTable *t, const char *path, MemoryContext c
 				ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
 {
 	StoreWriter *out = store_create(p->lake->store, path, 0);
-	ParquetWriter *writer = parquet_writer_open(t->parquet, t->ncolumns, &t->write.parquet, NULL,
-												write_to_store, out);
+	ParquetWriterOptions options = t->write.parquet;
+	uint32		ngroups = nrows / options.row_group_rows + 1;
+	ParquetWriter *writer;
 	ParquetFileSummary *summary;
 	IcebergDataFile *file;
 	MemoryContext old;
 
+	/* all rows are here: groups of equal size are encoded in place, a remainder would be gathered */
+	options.row_group_rows = Max(1, (nrows + ngroups - 1) / ngroups);
+	writer = parquet_writer_open(t->parquet, t->ncolumns, &options, NULL, write_to_store, out);
 	parquet_writer_append(writer, columns, nrows, rows);
 	summary = parquet_writer_finish(writer);
 	store_finish(out);
