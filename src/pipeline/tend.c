@@ -64,16 +64,25 @@ elapsed(TimestampTz since, int ms)
 	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
 }
 
-/* Removes what an unfinished flush left in this table's folder. */
+/*
+ * Removes what an unfinished flush left in a table's folder.  Stopped tables
+ * too: the flush may have failed because of them.
+ */
 static void
 remove_orphans(Pipeline *p, PipelineTable *t)
 {
-	(void) lake_table_remove_token(p->lake, t->lake->metadata->location, p->flush_token, t->lake);
+	LakeTable  *lake = t->lake ? t->lake : lake_table_load(p->lake, t->namespace, t->name, true);
+
+	if (lake == NULL)
+		return;
+	(void) lake_table_remove_token(p->lake, lake->metadata->location, p->flush_token, lake);
+	if (lake != t->lake)
+		lake_table_free(lake);
 }
 
 /* Opens every table that follows the stream; what cannot be opened stops. */
 static void
-open_tables(Pipeline *p, bool orphans)
+open_tables(Pipeline *p)
 {
 	ListCell   *lc;
 
@@ -93,16 +102,16 @@ open_tables(Pipeline *p, bool orphans)
 			pipeline_table_close(t);
 			t->state = TABLE_STOPPED;
 			registry_stop_table(p->id, t->relid, problem);
-			continue;
 		}
-		if (orphans)
-			remove_orphans(p, t);
 	}
 }
 
 void
 tend_start(Pipeline *p)
 {
+	MemoryContext context = AllocSetContextCreate(p->context, "tarn orphans", ALLOCSET_DEFAULT_SIZES);
+	ListCell   *lc;
+
 	if (!callbacks)
 	{
 		CacheRegisterSyscacheCallback(PUBLICATIONOID, on_publication, (Datum) 0);
@@ -117,8 +126,11 @@ tend_start(Pipeline *p)
 	pipeline_commit();
 	tend_adopt(p);
 	pipeline_begin();
-	open_tables(p, true);
+	MemoryContextSwitchTo(context);
+	foreach(lc, p->tables)
+		remove_orphans(p, lfirst(lc));
 	pipeline_commit();
+	MemoryContextDelete(context);
 	last_sync = last_look = GetCurrentTimestamp();
 }
 
@@ -166,8 +178,14 @@ tend_adopt(Pipeline *p)
 	}
 	foreach(lc, p->tables)
 	{
-		if (!list_member_ptr(tables, lfirst(lc)))
-			pipeline_table_close(lfirst(lc));
+		PipelineTable *t = lfirst(lc);
+
+		if (list_member_ptr(tables, t))
+			continue;
+		/* files written early are nobody's now */
+		if (t->opened && t->lake && t->batch)
+			remove_orphans(p, t);
+		pipeline_table_close(t);
 	}
 	list_free(p->tables);
 	p->tables = tables;
@@ -175,7 +193,7 @@ tend_adopt(Pipeline *p)
 	p->enabled = fresh->enabled;
 	if (!keep)
 		MemoryContextDelete(fresh->context);
-	open_tables(p, false);
+	open_tables(p);
 	pipeline_commit();
 }
 
