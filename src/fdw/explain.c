@@ -16,18 +16,17 @@
 #include "utils/ruleutils.h"
 
 static void
-explain_filter(ForeignScanState *node, ExplainState *es)
+explain_clauses(const char *label, List *clauses, ForeignScanState *node, ExplainState *es)
 {
-	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	List	   *context;
 	char	   *text;
 
-	if (plan->fdw_recheck_quals == NIL)
+	if (clauses == NIL)
 		return;
-	context = set_deparse_context_plan(es->deparse_cxt, (Plan *) plan, NIL);
-	text = deparse_expression((Node *) make_ands_explicit(plan->fdw_recheck_quals), context,
+	context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL);
+	text = deparse_expression((Node *) make_ands_explicit(clauses), context,
 							  list_length(es->rtable) > 1 || es->verbose, false);
-	ExplainPropertyText("Lake Filter", text, es);
+	ExplainPropertyText(label, text, es);
 }
 
 /* Lines of what did not happen are left out of the text format. */
@@ -61,7 +60,12 @@ fdw_explain_scan(ForeignScanState *node, ExplainState *es)
 
 	fdw_table_names(RelationGetRelid(node->ss.ss_currentRelation), &names);
 	ExplainPropertyText("Lake Table", psprintf("%s.%s", names.namespace, names.table), es);
-	explain_filter(node, es);
-	if (es->analyze && fs != NULL && fs->scan != NULL)
-		explain_counters(&fs->scan->counters, es);
+	explain_clauses("Lake Filter", ((ForeignScan *) node->ss.ps.plan)->fdw_recheck_quals, node, es);
+	if (!es->analyze || fs == NULL || fs->scan == NULL)
+		return;
+
+	/* clauses that with these values have no exact form in the lake */
+	explain_clauses("Lake Filter Recheck", fs->rechecked, node, es);
+	explain_count("Rows Removed by Recheck", fs->rows_rechecked, es);
+	explain_counters(&fs->scan->counters, es);
 }

@@ -199,6 +199,8 @@ typedef struct FdwScan
 	bool		dirty;			/* the filter must be made (again) */
 	Filter	   *filter;
 	List	   *rechecks;		/* ExprStates of clauses without an exact filter */
+	List	   *rechecked;		/* their expressions, for EXPLAIN */
+	uint64		rows_rechecked; /* dropped by them */
 	int			nform;			/* columns formed: the required ones, more when there are rechecks */
 
 	FdwCursor	cursor;

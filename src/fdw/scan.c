@@ -117,16 +117,15 @@ fdw_begin_scan(ForeignScanState *node, int eflags)
 
 /* The i-th clause as something the executor can run. */
 static ExprState *
-scan_clause_state(FdwScan *fs, ForeignScanState *node, int i)
+scan_clause_state(FdwScan *fs, ForeignScanState *node, int i, Expr *clause)
 {
 	ListCell   *cell = list_nth_cell(fs->clause_states, i);
 
 	if (lfirst(cell) == NULL)
 	{
-		ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 		MemoryContext old = MemoryContextSwitchTo(fs->context);
 
-		lfirst(cell) = ExecInitQual(list_make1(list_nth(plan->fdw_recheck_quals, i)), &node->ss.ps);
+		lfirst(cell) = ExecInitQual(list_make1(clause), &node->ss.ps);
 		MemoryContextSwitchTo(old);
 	}
 	return lfirst(cell);
@@ -136,6 +135,7 @@ scan_clause_state(FdwScan *fs, ForeignScanState *node, int i)
 static void
 scan_make_filter(FdwScan *fs, ForeignScanState *node)
 {
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	ExprContext *econtext = node->ss.ps.ps_ExprContext;
 	int			nclauses = list_length(fs->clauses);
 	Filter	  **args;
@@ -146,6 +146,7 @@ scan_make_filter(FdwScan *fs, ForeignScanState *node)
 	old = MemoryContextSwitchTo(fs->filter_context);
 	args = palloc(Max(nclauses, 1) * sizeof(Filter *));
 	fs->rechecks = NIL;
+	fs->rechecked = NIL;
 	for (int i = 0; i < nclauses; i++)
 	{
 		PushResult	r = push_filter(list_nth(fs->clauses, i), fs->by_attno, econtext);
@@ -153,7 +154,12 @@ scan_make_filter(FdwScan *fs, ForeignScanState *node)
 		if (r.filter != NULL)
 			args[nargs++] = r.filter;
 		if (!r.exact)
-			fs->rechecks = lappend(fs->rechecks, scan_clause_state(fs, node, i));
+		{
+			Expr	   *clause = list_nth(plan->fdw_recheck_quals, i);
+
+			fs->rechecks = lappend(fs->rechecks, scan_clause_state(fs, node, i, clause));
+			fs->rechecked = lappend(fs->rechecked, clause);
+		}
 	}
 	fs->filter = NULL;
 	if (nargs == 1)
@@ -390,6 +396,7 @@ fdw_iterate_scan(ForeignScanState *node)
 		scan_store_row(fs, slot);
 		if (likely(fs->rechecks == NIL) || scan_recheck(fs, node, slot))
 			return slot;
+		fs->rows_rechecked++;
 		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -10,11 +10,14 @@ DSN is a libpq URI (postgresql://user@host:port/db); the database must have
 the extension tarn (its schema tarn_catalog is the Iceberg SQL catalog).
 WAREHOUSE is the server's option, such as file:///srv/lake; CATALOG is the
 name of the catalog's rows (default: lake).  Lake tables go to NAMESPACE
-(default: made), heap twins to the schema NAMESPACE_heap.
+(default: made), heap twins to the schema NAMESPACE_heap.  For a warehouse in
+S3, TARN_TEST_S3_ENDPOINT, TARN_TEST_S3_ACCESS_KEY and TARN_TEST_S3_SECRET_KEY
+say where and as whom.
 """
 
 import datetime as dt
 import decimal
+import os
 import random
 import sys
 import uuid
@@ -49,7 +52,13 @@ class Lake:
     def __init__(self, dsn, warehouse, name, namespace):
         uri = dsn.replace("postgresql://", "postgresql+psycopg2://", 1)
         uri += ("&" if "?" in uri else "?") + "options=-csearch_path%3Dtarn_catalog"
-        self.catalog = SqlCatalog(name, uri=uri, warehouse=warehouse)
+        options = {}
+        if warehouse.startswith("s3:"):
+            options = {"s3.endpoint": os.environ["TARN_TEST_S3_ENDPOINT"],
+                       "s3.access-key-id": os.environ["TARN_TEST_S3_ACCESS_KEY"],
+                       "s3.secret-access-key": os.environ["TARN_TEST_S3_SECRET_KEY"],
+                       "s3.region": "us-east-1"}
+        self.catalog = SqlCatalog(name, uri=uri, warehouse=warehouse, **options)
         self.namespace = namespace
         self.heap = namespace + "_heap"
         self.connection = psycopg2.connect(dsn)
@@ -386,22 +395,49 @@ def make_damaged(lake):
         table = lake.create(name, schema, None)
         append(table, [(i, f"row {i}") for i in range(1000)])
         path = data_paths(table)[0]
-        local = path.removeprefix("file://")
         if name == "missing":
             table.io.delete(path)
             continue
-        with open(local, "rb") as f:
+        with table.io.new_input(path).open() as f:
             data = bytearray(f.read())
         if name == "truncated":
             data = data[:-100]
         else:
             data[-12:-8] = b"\xff\xff\xff\xff"
-        with open(local, "wb") as f:
-            f.write(data)
+        with table.io.new_output(path).create(overwrite=True) as f:
+            f.write(bytes(data))
+
+
+def make_adopted(lake):
+    """Files written without field ids and added as they are: columns by name mapping; small pages with an index."""
+    schema = Schema(
+        NestedField(1, "k", LongType()),
+        NestedField(2, "word", StringType()),
+        NestedField(3, "price", DecimalType(12, 2)),
+        NestedField(4, "day", DateType()),
+    )
+    table = lake.create("adopted", schema, "k bigint, name text, price numeric(12,2), day date, later integer")
+    rows = [(i, None if i % 11 == 0 else f"word {i % 1000} {i}", decimal.Decimal(i * 7).scaleb(-2),
+             dt.date(2020, 1, 1) + dt.timedelta(days=i // 100)) for i in range(30000)]
+    plain = pa.schema([("day", pa.date32()), ("price", pa.decimal128(12, 2)), ("word", pa.string()), ("k", pa.int64())])
+    data = pa.Table.from_pylist([dict(zip(("k", "word", "price", "day"), r)) for r in rows], schema=plain)
+    paths = []
+    for n, codec in enumerate(("zstd", "snappy", "gzip")):
+        path = f"{table.location()}/data/adopted-{n}.parquet"
+        with table.io.new_output(path).create() as out:
+            pq.write_table(data.slice(n * 10000, 10000), out, compression=codec, write_page_index=True,
+                           data_page_size=8192, row_group_size=6000, use_dictionary=["day"],
+                           data_page_version="2.0" if n == 1 else "1.0", write_batch_size=256)
+        paths.append(path)
+    table.add_files(paths)
+    with table.update_schema() as update:
+        update.rename_column("word", "name")
+        update.add_column("later", IntegerType())
+    lake.fill_heap("adopted", [r + (None,) for r in rows])
 
 
 MAKERS = [make_types, make_ranges, make_evolved, make_partitioned, make_nested, make_quoted,
-          make_empty, make_v1, make_deletes, make_equality, make_damaged]
+          make_empty, make_v1, make_deletes, make_adopted, make_equality, make_damaged]
 
 
 def main():
