@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -389,17 +391,20 @@ registry_add_garbage(const char *lake, List *paths)
 }
 
 /*
- * The oldest transaction that some snapshot of this server may still see as
- * running, widened to 64 bits.
+ * The oldest transaction that some snapshot of this database may still see
+ * as running, widened to 64 bits.  Asked for one of our own tables: the
+ * horizon of shared or system catalogs is held back by replication slots.
  */
 static uint64
 oldest_visible_xid(void)
 {
+	Oid			relid = get_relname_relid("garbage", get_namespace_oid("tarn", false));
+	Relation	rel = table_open(relid, AccessShareLock);
+	TransactionId horizon = GetOldestNonRemovableTransactionId(rel);
 	FullTransactionId next = ReadNextFullTransactionId();
-	TransactionId horizon = GetOldestNonRemovableTransactionId(NULL);
-	uint64		full = U64FromFullTransactionId(next);
 
-	return full - (uint32) (XidFromFullTransactionId(next) - horizon);
+	table_close(rel, AccessShareLock);
+	return U64FromFullTransactionId(next) - (uint32) (XidFromFullTransactionId(next) - horizon);
 }
 
 /*
