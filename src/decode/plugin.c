@@ -298,6 +298,19 @@ plugin_send(Plugin *plugin, LeafRelation *leaf, ReorderBufferChange *change,
 	}
 }
 
+/* A change that no publication publishes: a sink that keeps the table must know. */
+static void
+plugin_missed(Plugin *plugin, LeafRelation *leaf, XLogRecPtr lsn)
+{
+	ChangeSink *sink = plugin->sink;
+
+	if (sink->ops->unpublished == NULL || leaf->missed_txn == plugin->txn_number)
+		return;
+	leaf->missed_txn = plugin->txn_number;
+	if (sink->ops->wants == NULL || sink->ops->wants(sink, leaf->relid, &plugin->txn))
+		sink->ops->unpublished(sink, &plugin->txn, lsn, leaf->relid);
+}
+
 static void
 plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			  Relation relation, ReorderBufferChange *change)
@@ -310,7 +323,10 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 
 	plugin_progress(plugin, ctx, false);
 	if (leaf->published == NULL)
+	{
+		plugin_missed(plugin, leaf, change->lsn);
 		return;
+	}
 	decode_current_relid = leaf->published->rel.relid;
 	old = MemoryContextSwitchTo(plugin->change_context);
 	if (!plugin_wanted(plugin, leaf->published) || !plugin_publishes(leaf, change->action))
@@ -379,7 +395,10 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 		LeafRelation *leaf = relation_cache_get(plugin->relations, relations[i]);
 
 		if (leaf->published == NULL)
+		{
+			plugin_missed(plugin, leaf, change->lsn);
 			continue;
+		}
 		decode_current_relid = leaf->published->rel.relid;
 		if (!plugin_wanted(plugin, leaf->published) || !leaf->pub_truncate)
 			continue;

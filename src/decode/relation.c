@@ -153,13 +153,12 @@ relation_publications(RelationCache *cache)
 }
 
 static PublishedRelation *
-relation_published_find(RelationCache *cache, Oid relid, bool create)
+relation_published_find(RelationCache *cache, Oid relid)
 {
-	bool		found = false;
-	PublishedRelation *published;
+	bool		found;
+	PublishedRelation *published = hash_search(cache->published, &relid, HASH_ENTER, &found);
 
-	published = hash_search(cache->published, &relid, create ? HASH_ENTER : HASH_FIND, &found);
-	if (published != NULL && !found)
+	if (!found)
 	{
 		memset(published, 0, sizeof(*published));
 		published->rel.relid = relid;
@@ -201,7 +200,7 @@ relation_published_build(RelationCache *cache, PublishedRelation *published,
 static PublishedRelation *
 relation_published_get(RelationCache *cache, Relation leaf, const PublishedAs *as)
 {
-	PublishedRelation *published = relation_published_find(cache, as->relid, true);
+	PublishedRelation *published = relation_published_find(cache, as->relid);
 	Relation	root;
 	PublishedAs root_as;
 
@@ -223,29 +222,6 @@ relation_published_get(RelationCache *cache, Relation leaf, const PublishedAs *a
 		root_as = *as;
 	relation_published_build(cache, published, root, &root_as);
 	RelationClose(root);
-	return published;
-}
-
-/*
- * The table left the publications.  A sink that knows it is to be told: then
- * the description, emptied, is what the look-up gives once more.
- */
-static PublishedRelation *
-relation_unpublish(RelationCache *cache, Oid relid)
-{
-	PublishedRelation *published = relation_published_find(cache, relid, false);
-	DecodeRelation *rel;
-
-	if (published == NULL || !published->announced)
-		return NULL;
-	rel = &published->rel;
-	published->valid = true;
-	if (!rel->pub_insert && !rel->pub_update && !rel->pub_delete && !rel->pub_truncate)
-		return NULL;
-	rel->pub_insert = rel->pub_update = rel->pub_delete = rel->pub_truncate = false;
-	rel->sink_private = NULL;
-	rel->generation = ++cache->generation;
-	published->announced = false;
 	return published;
 }
 
@@ -286,8 +262,6 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 			leaf->map = build_attrmap_by_name_if_req(RelationGetDescr(relation),
 													 leaf->published->rel.desc COMPAT_ATTRMAP_ARG);
 	}
-	else
-		leaf->published = relation_unpublish(cache, leaf->relid);
 	if (leaf->published != NULL)
 		leaf->generation = leaf->published->rel.generation;
 	leaf->pub_insert = as.pub_insert;

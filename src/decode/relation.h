@@ -54,6 +54,7 @@ typedef struct LeafRelation
 	bool		pub_truncate;
 	PublishedRelation *published;	/* NULL: not published */
 	uint32		generation;		/* of `published` that the map is for */
+	uint64		missed_txn;		/* not published: transaction for which the sink was told */
 	AttrMap    *map;			/* to the published relation's attributes, or NULL */
 	int			natts;			/* of the leaf */
 	LeafTuple	old;

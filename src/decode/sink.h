@@ -12,7 +12,7 @@
  * called for a transaction without published changes (commit alone with
  * `empty` set, so that progress is seen).  `relation` is called before
  * the first change of a relation, and again after it changed shape; it may
- * come before `begin`, when the change itself is not published.
+ * come before `begin`, when the change's operation is not published.
  *
  * An ERROR out of a sink ends this decoding; decode_current_relid then names
  * the table whose change it was.
@@ -51,8 +51,6 @@ typedef struct DecodeTxn
  * next change: generation grows, sink_private is NULL, what was allocated in
  * `context` is gone, and `relation` is called again.  An invalidation that
  * changed nothing the sink can see (ANALYZE, CREATE INDEX) keeps everything.
- * A relation that left the publications is told the same way, with all of
- * pub_* false.
  */
 typedef struct DecodeRelation
 {
@@ -97,7 +95,7 @@ typedef struct ChangeSink ChangeSink;
 
 typedef struct ChangeSinkOps
 {
-	/* NULL where the sink does not care: startup, message, wants, shutdown */
+	/* NULL where the sink does not care: startup, message, shutdown, wants, unpublished */
 	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
 	void		(*relation) (ChangeSink *sink, DecodeRelation *rel);
@@ -131,6 +129,13 @@ typedef struct ChangeSinkOps
 	 */
 	void		(*lost) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 						 DecodeRelation *rel, const char *reason);
+
+	/*
+	 * A table that the sink wants changed while no publication published it:
+	 * what was missed is not told, also not when it is published again later.
+	 * Once for each table in each transaction.
+	 */
+	void		(*unpublished) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid);
 } ChangeSinkOps;
 
 struct ChangeSink
