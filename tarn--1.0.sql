@@ -96,7 +96,8 @@ CREATE TABLE tarn.garbage (
 	lake name NOT NULL,
 	path text NOT NULL,
 	xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),
-	since timestamptz NOT NULL DEFAULT pg_catalog.now()
+	since timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (lake, path)
 );
 CREATE INDEX garbage_since ON tarn.garbage (lake, since);
 

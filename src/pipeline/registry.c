@@ -385,7 +385,8 @@ registry_add_garbage(const char *lake, List *paths)
 	values[0] = CStringGetTextDatum(lake);
 	values[1] = PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT));
 	privileged_begin(&scope);
-	privileged_execute("INSERT INTO tarn.garbage (lake, path) SELECT $1::name, pg_catalog.unnest($2)",
+	privileged_execute("INSERT INTO tarn.garbage (lake, path) SELECT $1::name, pg_catalog.unnest($2) "
+					   "ON CONFLICT DO NOTHING",
 					   2, types, values, NULL, SPI_OK_INSERT);
 	privileged_end(&scope);
 }
