@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "store/range.h"
 #include "store/s3.h"
 
 /* So much received before a failure counts as progress: attempts start anew. */
@@ -22,6 +23,7 @@ typedef struct S3Reader
 {
 	StoreReader base;
 	S3Store    *store;
+	RangeCache *ranges;
 } S3Reader;
 
 static void
@@ -59,9 +61,10 @@ check_range(const StoreReader *r, const HttpResponse *response, uint64 first, ui
  * progress; wrong bytes inside are left to the checksums of the formats.
  */
 static void
-s3_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
+fetch_range(void *arg, uint64 offset, size_t size, void *buffer)
 {
-	S3Reader   *r = (S3Reader *) base;
+	S3Reader   *r = arg;
+	StoreReader *base = &r->base;
 	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "tarn S3 read",
 											   ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(work);
@@ -109,9 +112,21 @@ s3_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
 }
 
 static void
+s3_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
+{
+	range_read(((S3Reader *) base)->ranges, offset, size, buffer);
+}
+
+static void
+s3_prefetch(StoreReader *base, uint64 offset, size_t size)
+{
+	range_want(((S3Reader *) base)->ranges, offset, size);
+}
+
+static void
 s3_reader_close(StoreReader *base)
 {
-	/* a reader holds nothing but memory */
+	range_close(((S3Reader *) base)->ranges);
 }
 
 static uint64
@@ -136,9 +151,11 @@ s3_reader(Store *store, const char *name, int64 size)
 
 	r->store = (S3Store *) store;
 	r->base.read = s3_read;
+	r->base.prefetch = s3_prefetch;
 	r->base.close = s3_reader_close;
 	r->base.name = pstrdup(name);
 	r->base.size = size >= 0 ? (uint64) size : object_size(r->store, name);
+	r->ranges = range_open(fetch_range, r, r->base.size);
 	return &r->base;
 }
 

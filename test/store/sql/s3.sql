@@ -3,6 +3,7 @@
 \getenv endpoint TARN_TEST_S3_ENDPOINT
 \getenv access_key TARN_TEST_S3_ACCESS_KEY
 \getenv secret_key TARN_TEST_S3_SECRET_KEY
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS tarn_store_test;
 LOAD 'tarn_store_test';
 SET tarn_store_test.endpoint = :'endpoint';
@@ -92,6 +93,12 @@ SELECT store_stream(root(), root() || '/big/3', 20000000, 99991, 'abort');
 SELECT store_stream(root(), root() || '/big/4', 20000000, 99991, 'leave');
 SELECT try($$ SELECT store_stream(root(), root() || '/big/5', 20000000, 99991, 'error') $$);
 SELECT * FROM store_list(root(), root() || '/big/') name ORDER BY 1;
+-- a small object takes one request, announced ranges of a large one are merged: 30 MB in pieces of 3 MB, by 6 MB announced ahead
+SELECT reads AS before FROM store_counters() \gset
+SELECT store_stream(root(), root() || '/big/6', 300000, 99991, 'finish'), store_verify(root(), root() || '/big/6', 300000, 1000);
+SELECT reads - :before AS requests FROM store_counters();
+SELECT store_verify(root(), root() || '/big/1', 30000000, 3000000, prefetch => true);
+SELECT reads - :before AS requests FROM store_counters();
 -- what is counted
 SELECT reads > 0 AND read_bytes > 76000000 AND writes > 1200 AND write_bytes > 46000000 AS counted FROM store_counters();
 -- errors say what and why, and no secret

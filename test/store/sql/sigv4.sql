@@ -1,5 +1,6 @@
 -- Signature Version 4 against the examples AWS publishes: the S3 API reference and the signature test suite.
 \set ECHO none
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS tarn_store_test;
 \set ECHO all
 -- GET object with a range
