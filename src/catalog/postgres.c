@@ -21,7 +21,6 @@
 #include "access/genam.h"
 #include "access/skey.h"
 #include "access/table.h"
-#include "catalog/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -32,6 +31,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/privileged.h"
+#include "catalog/lake_catalog.h"
 
 /* Columns of iceberg_tables, in the order of the primary key. */
 enum

@@ -15,7 +15,7 @@
 #include "postgres.h"
 
 #include "base/options.h"
-#include "catalog/catalog.h"
+#include "catalog/lake_catalog.h"
 #include "store/store.h"
 
 typedef struct Lake

@@ -1,13 +1,13 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.c
+ * lake_catalog.c
  *	  The calls of a catalog, passed on to its kind.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/catalog.h"
+#include "catalog/lake_catalog.h"
 
 char *
 catalog_load(Catalog *c, const char *namespace, const char *table)

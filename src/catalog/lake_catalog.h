@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * catalog.h
+ * lake_catalog.h
  *	  Catalog: which metadata file is a table's current one.
  *
  * The contract of every kind of catalog.  `postgres` is the embedded one:
@@ -13,10 +13,13 @@
  * workers; its writes happen as the extension's owner, so the caller needs
  * no rights on tarn_catalog.
  *
+ * Not called catalog.h: src/ is on the include path before the server's
+ * headers, which have a catalog/catalog.h of their own.
+ *
  *-------------------------------------------------------------------------
  */
-#ifndef TARN_CATALOG_CATALOG_H
-#define TARN_CATALOG_CATALOG_H
+#ifndef TARN_CATALOG_LAKE_CATALOG_H
+#define TARN_CATALOG_LAKE_CATALOG_H
 
 #include "postgres.h"
 
@@ -76,4 +79,4 @@ extern void catalog_drop(Catalog *c, const char *namespace, const char *table);
 extern void catalog_rename(Catalog *c, const char *namespace, const char *table,
 						   const char *new_namespace, const char *new_table);
 
-#endif							/* TARN_CATALOG_CATALOG_H */
+#endif							/* TARN_CATALOG_LAKE_CATALOG_H */
