@@ -134,7 +134,10 @@ setup_columns(PipelineTable *t, const DecodeRelation *rel, char **problem)
 	key_types = palloc(sizeof(LakeType) * Max(t->nkeys, 1));
 	for (int k = 0; k < t->nkeys; k++)
 		key_types[k] = t->columns[t->keys[k]].convert.type;
-	t->wide_key = keyhash_is_wide(key_types, t->nkeys);
+
+	/* a null beside all values of 64 bits is one value too many for a narrow key */
+	t->wide_key = keyhash_is_wide(key_types, t->nkeys) ||
+		(t->nkeys == 1 && !t->columns[t->keys[0]].notnull);
 	return true;
 }
 
