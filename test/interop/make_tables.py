@@ -77,6 +77,7 @@ class Lake:
             self.catalog.drop_table(identifier)
         table = self.catalog.create_table(identifier, schema=schema, **options)
         if columns is not None:
+            self.sql(f'DROP TABLE IF EXISTS "{self.heap}"."{name}"')
             self.sql(f'CREATE TABLE "{self.heap}"."{name}" ({columns})')
         return table
 
@@ -423,7 +424,7 @@ def make_adopted(lake):
     data = pa.Table.from_pylist([dict(zip(("k", "word", "price", "day"), r)) for r in rows], schema=plain)
     paths = []
     for n, codec in enumerate(("zstd", "snappy", "gzip")):
-        path = f"{table.location()}/data/adopted-{n}.parquet"
+        path = f"{table.location()}/data/adopted-{n}-{uuid.uuid4()}.parquet"
         with table.io.new_output(path).create() as out:
             pq.write_table(data.slice(n * 10000, 10000), out, compression=codec, write_page_index=True,
                            data_page_size=8192, row_group_size=6000, use_dictionary=["day"],

@@ -21,7 +21,8 @@ sub interop
 {
 	my ($what, @command) = @_;
 	my $out = '';
-	local %ENV = (%ENV, $warehouse =~ /^s3:/ ? TarnTest::s3_environment() : ());
+	local %ENV = (%ENV, $warehouse =~ /^s3:/ ?
+		  (TarnTest::s3_environment(), TARN_TEST_S3_ENDPOINT => TarnTest::start_plain_s3()) : ());
 	my $good = IPC::Run::run([ $python, @command ], '<', \undef, '>&', \$out);
 
 	diag(join "\n", grep { !/^ok/ } split /\n/, $out) unless $good;

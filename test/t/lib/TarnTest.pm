@@ -25,7 +25,7 @@ our $top = abs_path(dirname(__FILE__) . '/../../..');
 our $store = $ENV{TARN_TEST_STORE} || 'file';
 my $bucket = 'tarn-test';
 my ($access, $secret) = ('testkey', 'testsecret');
-my ($s3, $s3_port);
+my ($s3, $s3_port, $s3_dir, $plain_s3, $plain_s3_port);
 
 # The settings tarn needs of a server.
 sub settings
@@ -55,26 +55,45 @@ sub cluster
 	return $node;
 }
 
-# Starts versitygw on a free port of the loopback, with an empty bucket; returns its endpoint.
-sub start_s3
+# Starts versitygw over $s3_dir on a free port of the loopback; returns it and the port.
+sub gateway
 {
-	return "http://127.0.0.1:$s3_port" if $s3;
+	my ($log, @flags) = @_;
 	my $program = ($ENV{TARN_BIN} ? "$ENV{TARN_BIN}/versitygw" : 'versitygw');
-	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $port = PostgreSQL::Test::Cluster::get_free_port();
+	my $process = IPC::Run::start(
+		[ $program, '--port', "127.0.0.1:$port", '--access', $access, '--secret', $secret,
+			'--region', 'us-east-1', '--quiet', @flags, 'posix', $s3_dir ],
+		'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/$log", '2>&1');
 
-	mkdir "$dir/$bucket" or die "mkdir: $!";
-	$s3_port = PostgreSQL::Test::Cluster::get_free_port();
-	$s3 = IPC::Run::start(
-		[ $program, '--port', "127.0.0.1:$s3_port", '--access', $access, '--secret', $secret,
-			'--region', 'us-east-1', '--quiet', '--keep-alive', 'posix', $dir ],
-		'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/versitygw.log", '2>&1');
 	foreach (1 .. 300)
 	{
-		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $s3_port);
-		return "http://127.0.0.1:$s3_port" if $socket;
+		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+		return ($process, $port) if $socket;
 		usleep(100_000);
 	}
 	die "versitygw does not answer";
+}
+
+# The S3 server of the test, with an empty bucket; returns its endpoint.
+sub start_s3
+{
+	if (!$s3)
+	{
+		$s3_dir = PostgreSQL::Test::Utils::tempdir();
+		mkdir "$s3_dir/$bucket" or die "mkdir: $!";
+		($s3, $s3_port) = gateway('versitygw.log', '--keep-alive');
+	}
+	return "http://127.0.0.1:$s3_port";
+}
+
+# Another over the same bucket, for Arrow to write through: versitygw answers some requests on the
+# connections that Arrow keeps with 400.
+sub start_plain_s3
+{
+	start_s3();
+	($plain_s3, $plain_s3_port) = gateway('versitygw_plain.log') if !$plain_s3;
+	return "http://127.0.0.1:$plain_s3_port";
 }
 
 END
@@ -82,8 +101,9 @@ END
 	my $status = $?;
 	if ($s3)
 	{
-		$s3->kill_kill(grace => 5);
+		$_->kill_kill(grace => 5) foreach grep { defined } $s3, $plain_s3;
 		undef $s3;
+		undef $plain_s3;
 	}
 	$? = $status;
 }
