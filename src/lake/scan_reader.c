@@ -228,9 +228,28 @@ apply_deletes(LakeReader *r, GroupRows *g)
 	r->scan->counters.rows_deleted += n;
 }
 
+/* Tells the store which chunks are read next, so that it can fetch neighbours together. */
+static void
+announce_columns(LakeReader *r, const GroupRows *g, bool filtered)
+{
+	ParquetReader *parquet = r->parquet->parquet;
+
+	for (int i = 0; i < r->scan->nfields; i++)
+	{
+		int			leaf = r->columns[i].leaf;
+
+		if (r->filtered[i] == filtered && leaf >= 0)
+			store_prefetch(r->parquet->store, parquet_reader_chunk_start(parquet, g->group, leaf),
+						   (size_t) parquet_reader_chunk_bytes(parquet, g->group, leaf));
+	}
+}
+
 static void
 read_columns(LakeReader *r, const GroupRows *g, bool filtered)
 {
+	/* of a part of the rows not all pages are read */
+	if (g->ranges.rows == g->nrows)
+		announce_columns(r, g, filtered);
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -258,6 +258,17 @@ parquet_reader_chunk_bytes(const ParquetReader *r, int group, int leaf)
 	return (uint64) Max(r->meta.row_groups[group].columns[leaf].meta_data.total_compressed_size, 0);
 }
 
+uint64
+parquet_reader_chunk_start(const ParquetReader *r, int group, int leaf)
+{
+	const ParquetColumnMetaData *m = &r->meta.row_groups[group].columns[leaf].meta_data;
+	int64		first = m->data_page_offset;
+
+	if (m->dictionary_page_offset > 0 && m->dictionary_page_offset < first)
+		first = m->dictionary_page_offset;
+	return (uint64) Max(first, 0);
+}
+
 const char *
 parquet_reader_meta(const ParquetReader *r, const char *key)
 {

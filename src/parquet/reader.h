@@ -89,6 +89,9 @@ extern void parquet_reader_column(ParquetReader *r, int group, int leaf,
 /* Compressed bytes of a chunk, for costs and EXPLAIN. */
 extern uint64 parquet_reader_chunk_bytes(const ParquetReader *r, int group, int leaf);
 
+/* Where these bytes begin, as the metadata says unchecked: for hints to the store. */
+extern uint64 parquet_reader_chunk_start(const ParquetReader *r, int group, int leaf);
+
 /* Value of a key in the footer's key-value metadata, or NULL. */
 extern const char *parquet_reader_meta(const ParquetReader *r, const char *key);
 
