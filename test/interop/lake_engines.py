@@ -202,10 +202,15 @@ def compare(engines, tap, source, lake):
         tap.ok(not problems, f"{lake}: {name} reads {count} rows", problems)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(doc):
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     for name in ("--host", "--port", "--dbname", "--user", "--lake"):
         parser.add_argument(name, required=True)
+    return parser
+
+
+def main():
+    parser = arguments(__doc__)
     parser.add_argument("tables", nargs="+", metavar="SOURCE=LAKE")
     args = parser.parse_args()
     tap = Tap()

@@ -5,7 +5,9 @@
 #   TarnTest::mirror($node, 'p', tables => ['t'], keyless => ['h']);   publications and a pipeline
 #   TarnTest::flush($node, 'p');
 #   TarnTest::same($node, 'public.t', 'lake.t', 'what');   0 rows differ, both ways
+#   TarnTest::all_same($node, 'what');                all tables of all pipelines
 #   TarnTest::engines($node, ['public.t'], 'what');   PyIceberg and DuckDB read the very rows of the source
+#   TarnTest::files_known($node);                     no file is missing in the warehouse, none is left behind
 
 package TarnTest;
 
@@ -224,25 +226,64 @@ sub same
 	return is(differing($node, $source, $lake, $db, $columns), '0', $what || "$source = $lake");
 }
 
-# Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table".
-sub engines
+# Runs a program of test/interop against the lake, and passes when it does.
+sub interop
 {
-	my ($node, $tables, $what, %options) = @_;
+	my ($node, $program, $tables, $what, %options) = @_;
 	my @command = (
 		($ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3'),
-		"$top/test/interop/lake_engines.py",
+		"$top/test/interop/$program",
 		'--host', $node->host, '--port', $node->port, '--dbname', $options{db} || 'postgres',
-		'--user', $options{user} || getpwuid($<),
-		'--lake', $options{lake} || 'lake',
-		map { $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables);
+		'--user', $options{user} || scalar(getpwuid($<)),
+		'--lake', $options{lake} || 'lake', @$tables);
 	my ($out, $err) = ('', '');
 
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
 	my $good = IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err,
 		init => sub { $ENV{AWS_ACCESS_KEY_ID} = $access; $ENV{AWS_SECRET_ACCESS_KEY} = $secret; });
 	note($out);
 	diag($out . $err) unless $good;
-	return ok($good, $what || 'other engines read the same rows');
+	return ok($good, $what);
+}
+
+# Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table", or [source, lake].
+sub engines
+{
+	my ($node, $tables, $what, %options) = @_;
+	my @pairs = map { $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables;
+
+	return interop($node, 'lake_engines.py', \@pairs, $what || 'other engines read the same rows', %options);
+}
+
+# Is every referenced file there, and every file referenced or known as garbage?
+sub files_known
+{
+	my ($node, $what, %options) = @_;
+
+	return interop($node, 'lake_files.py', [], $what || 'no file is missing, none is left behind', %options);
+}
+
+# Imports all tables of the pipelines anew and compares each with its source, as text: two values that are equal may
+# still differ (1.0 and 1.00), and json has no equality.  The caller has flushed.
+sub all_same
+{
+	my ($node, $what, $db) = @_;
+	my $different = '';
+
+	$db ||= 'postgres';
+	$node->safe_psql($db, 'SET client_min_messages = warning; DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake');
+	my @tables = split /\n/, $node->safe_psql($db,
+		"SELECT format('%I|%s|%s', \"table\", state, coalesce(error, '')) FROM tarn.tables WHERE schema = 'public' ORDER BY 1");
+	$node->safe_psql($db, 'IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake');
+	foreach my $line (@tables)
+	{
+		my ($table, $state, $error) = split /\|/, $line, 3;
+		my $n = $state eq 'live' ? differing($node, "public.$table t", "lake.$table t", $db, 't::text') : "state $state $error";
+
+		$different .= "$table: $n; " if $n ne '0';
+	}
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is($different, '', scalar(@tables) . " tables: $what");
 }
 
 # Runs pg_regress (or pg_isolation_regress) and gives a result for each of its tests.
