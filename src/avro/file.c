@@ -145,11 +145,15 @@ read_header_meta(AvroFile *f, size_t *schema_size)
 	f->meta_values = palloc(capacity * sizeof(char *));
 	while ((count = cursor_zigzag(c)) != 0)
 	{
-		if (count < 0)
+		/* a negative count is followed by the block's size, for skipping */
+		if (count < 0 && count != PG_INT64_MIN)
+		{
 			(void) cursor_zigzag(c);
-		if (count == PG_INT64_MIN || (uint64) Abs(count) > cursor_left(c))
+			count = -count;
+		}
+		if (count < 0 || (uint64) count > cursor_left(c))
 			cursor_fail(c, "header with %lld entries", (long long) count);
-		for (int64 i = Abs(count); i > 0; i--)
+		for (; count > 0; count--)
 		{
 			size_t		size;
 

@@ -28,7 +28,6 @@
 
 #include "access/attnum.h"
 #include "column/convert.h"
-#include "commands/explain.h"
 #include "foreign/fdwapi.h"
 #include "lake/scan.h"
 #include "nodes/execnodes.h"
@@ -231,7 +230,7 @@ extern void fdw_end_scan(ForeignScanState *node);
 
 /* --- explain.c --- */
 
-extern void fdw_explain_scan(ForeignScanState *node, ExplainState *es);
+extern void fdw_explain_scan(ForeignScanState *node, struct ExplainState *es);
 
 /* --- import.c --- */
 

@@ -19,6 +19,7 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "lake/scan.h"
 #include "parquet/reader.h"
 
@@ -56,11 +57,8 @@ typedef struct LakeScanFiles
 
 /* --- scan.c --- */
 
-/*
- * Any object that metadata references must be there: runs inside PG_CATCH,
- * turns UNDEFINED_FILE into ERRCODE_DATA_CORRUPTED and throws again.
- */
-extern void scan_rethrow_missing(const char *path) pg_attribute_noreturn();
+/* What the manifest says of a field, or NULL. */
+extern const IcebergMetrics *scan_file_metrics(const IcebergDataFile *file, int field_id);
 
 /* --- scan_deletes.c --- */
 

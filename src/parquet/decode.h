@@ -24,6 +24,7 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "column/vector.h"
 #include "parquet/format.h"
 
@@ -45,12 +46,12 @@ typedef struct ParquetPlace
  * Raise ERRCODE_DATA_CORRUPTED: could not read Parquet file "<file>": <problem>,
  * detail: Column "<column>", row group <group>, offset <offset>.
  */
-extern void parquet_fail(const ParquetPlace *place, const char *fmt,...)
-			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void parquet_fail(const ParquetPlace *place, const char *fmt,...)
+			pg_attribute_printf(2, 3);
 
 /* The same for sound bytes that tarn cannot represent: ERRCODE_FEATURE_NOT_SUPPORTED. */
-extern void parquet_refuse(const ParquetPlace *place, const char *fmt,...)
-			pg_attribute_printf(2, 3) pg_attribute_noreturn();
+pg_noreturn extern void parquet_refuse(const ParquetPlace *place, const char *fmt,...)
+			pg_attribute_printf(2, 3);
 
 typedef struct ParquetBlock
 {

@@ -26,6 +26,7 @@
 #include "postgres.h"
 
 #include "base/bits.h"
+#include "base/compat.h"
 #include "pipeline/keyindex.h"
 
 #define SEGMENT_PAGE 4096
@@ -145,7 +146,7 @@ extern uint64 segment_bytes(const Segment *segment);
 
 /* Raises ERRCODE_DATA_CORRUPTED unless the page has its checksum. */
 extern void segment_verify_page(Segment *segment, uint64 page);
-extern void segment_corrupted(const Segment *segment, const char *problem) pg_attribute_noreturn();
+pg_noreturn extern void segment_corrupted(const Segment *segment, const char *problem);
 
 /* Entries [from, to) must be in verified pages before they are read. */
 static inline void

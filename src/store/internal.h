@@ -11,6 +11,7 @@
 #ifndef TARN_STORE_INTERNAL_H
 #define TARN_STORE_INTERNAL_H
 
+#include "base/compat.h"
 #include "store/store.h"
 
 extern const StoreOps store_local_ops;
@@ -20,6 +21,6 @@ extern const StoreOps store_s3_ops;
 extern const char *store_key(Store *store, const char *name);
 
 /* Raises ERRCODE_PROGRAM_LIMIT_EXCEEDED. */
-extern void store_too_large(const char *name, uint64 size, size_t max_size) pg_attribute_noreturn();
+pg_noreturn extern void store_too_large(const char *name, uint64 size, size_t max_size);
 
 #endif							/* TARN_STORE_INTERNAL_H */

@@ -16,6 +16,7 @@
 
 #include "lib/stringinfo.h"
 
+#include "base/compat.h"
 #include "store/http.h"
 #include "store/internal.h"
 #include "store/sigv4.h"
@@ -89,7 +90,7 @@ extern void s3_request(S3Store *store, const S3Request *request, HttpResponse *r
 extern bool s3_back_off(int attempt);
 
 /* Raises the error of a reply that is not S3_DONE. */
-extern void s3_fail(const S3Request *request, const HttpResponse *response) pg_attribute_noreturn();
+pg_noreturn extern void s3_fail(const S3Request *request, const HttpResponse *response);
 
 /* Key of an object in the bucket, from its location. */
 extern const char *s3_key(const char *name);

@@ -122,7 +122,6 @@ typedef NameData *Name;
 
 #define Min(x, y) ((x) < (y) ? (x) : (y))
 #define Max(x, y) ((x) > (y) ? (x) : (y))
-#define Abs(x) ((x) >= 0 ? (x) : -(x))
 #define lengthof(array) (sizeof(array) / sizeof((array)[0]))
 #define unconstify(type, expr) ((type) (expr))
 #define TYPEALIGN(a, len) (((uintptr_t) (len) + ((a) - 1)) & ~((uintptr_t) ((a) - 1)))

@@ -54,7 +54,7 @@ append(ColumnVector *v, uint32 row)
 			column_append_int32(v, (int32) x);
 			break;
 		case LAYOUT_INT64:
-			column_append_int64(v, v->type.id == LAKE_TIME ? Abs(x) : x * 1000003);
+			column_append_int64(v, v->type.id == LAKE_TIME ? Max(x, -x) : x * 1000003);
 			break;
 		case LAYOUT_INT128:
 			column_append_int128(v, (int128) x * INT64CONST(1000000000000000000));
