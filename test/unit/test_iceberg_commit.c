@@ -309,7 +309,7 @@ test_thousands(const char *name, const char *const *properties, int commits, int
 	ok(!m->removed_twice, "%s: nothing is given up twice", name);
 	is_int(count_leaks(m), 0, "%s: nothing stays that nothing references", name);
 	ok(m->removed > commits, "%s: garbage was found (%lld)", name, (long long) m->removed);
-	ok(max_snapshots <= 100, "%s: at most 100 snapshots (%d)", name, max_snapshots);
+	ok(max_snapshots <= 30, "%s: at most 30 snapshots (%d)", name, max_snapshots);
 	ok(max_manifests <= 64, "%s: few manifests (%d)", name, max_manifests);
 	ok(late_bytes <= early_bytes * 1.3, "%s: late commits write no more than early ones (%lld, %lld)",
 	   name, (long long) late_bytes, (long long) early_bytes);
