@@ -10,10 +10,17 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "lake/table.h"
 
 /* Metadata files and manifests larger than this are not read. */
 #define LAKE_MAX_METADATA ((size_t) 1024 * 1024 * 1024 - 1024)
+
+/* The whole of an object that metadata references; ERRCODE_DATA_CORRUPTED when it is missing. */
+extern char *lake_get(Lake *lake, const char *path, size_t *size);
+
+/* In PG_CATCH: UNDEFINED_FILE as that, other errors as they are. */
+pg_noreturn extern void lake_rethrow_missing(const char *path);
 
 /* Iceberg's view of a store. */
 extern void lake_io(IcebergIo *io, Lake *lake);

@@ -13,6 +13,7 @@
 
 #include "iceberg/bounds.h"
 #include "iceberg/deletes.h"
+#include "lake/internal.h"
 #include "lake/scan_internal.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -23,22 +24,6 @@ static void scan_read_manifest(LakeScan *scan, const IcebergManifest *manifest,
 static void scan_add_entry(LakeScan *scan, const IcebergManifestEntry *entry);
 static bool scan_file_may_match(LakeScan *scan, const ScanFile *file, const bool *used,
 								FilterBounds *bounds);
-
-void
-scan_rethrow_missing(const char *path)
-{
-	ErrorData  *edata;
-
-	MemoryContextSwitchTo(CurTransactionContext);
-	edata = CopyErrorData();
-	if (edata->sqlerrcode != ERRCODE_UNDEFINED_FILE)
-		PG_RE_THROW();
-	FlushErrorState();
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("could not read lake file \"%s\": the file is missing", path),
-			 errdetail("The table's metadata references it.")));
-}
 
 LakeScan *
 lake_scan_plan(LakeTable *table, const int *field_ids, int nfields, Filter *filter)
@@ -159,19 +144,9 @@ scan_read_manifest(LakeScan *scan, const IcebergManifest *manifest,
 				   const int *wanted_ids, int nwanted)
 {
 	size_t		size = 0;
-	char	   *volatile data = NULL;
+	char	   *data = lake_get(scan->table->lake, manifest->path, &size);
 	IcebergManifestEntry *entries;
 	int			nentries;
-
-	PG_TRY();
-	{
-		data = store_get(scan->table->lake->store, manifest->path, MaxAllocSize - 1, &size);
-	}
-	PG_CATCH();
-	{
-		scan_rethrow_missing(manifest->path);
-	}
-	PG_END_TRY();
 
 	entries = iceberg_manifest_read(data, size, manifest->path, manifest,
 									wanted_ids, nwanted, &nentries);
@@ -242,7 +217,7 @@ scan_add_entry(LakeScan *scan, const IcebergManifestEntry *entry)
 	files->deletes[files->ndeletes++].entry = *entry;
 }
 
-static const IcebergMetrics *
+const IcebergMetrics *
 scan_file_metrics(const IcebergDataFile *file, int field_id)
 {
 	for (int i = 0; i < file->nmetrics; i++)

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "lake/internal.h"
 #include "lake/scan_internal.h"
 #include "utils/memutils.h"
 
@@ -50,7 +51,7 @@ scan_parquet_open(Store *store, const char *path, const char *format,
 	}
 	PG_CATCH();
 	{
-		scan_rethrow_missing(path);
+		lake_rethrow_missing(path);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);

@@ -55,6 +55,28 @@ typedef struct GroupRows
 	uint64	   *selection;		/* bitmap over ranges.rows */
 } GroupRows;
 
+/*
+ * A footer has no checksum.  When the manifest counted values of a field, a
+ * file that seems to lack it is damaged: nulls would be wrong rows.
+ */
+static void
+check_columns(LakeReader *r)
+{
+	for (int i = 0; i < r->scan->nfields; i++)
+	{
+		const IcebergDataFile *file = &r->file->entry.file;
+		const IcebergMetrics *m = scan_file_metrics(file, r->scan->fields[i]->id);
+
+		if (r->columns[i].leaf < 0 && m != NULL && m->value_count > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("could not read lake file \"%s\": column \"%s\" is missing",
+							file->path, r->scan->fields[i]->name),
+					 errdetail("The table's metadata counts " INT64_FORMAT " values of field %d in it.",
+							   m->value_count, m->field_id)));
+	}
+}
+
 LakeReader *
 lake_reader_open(LakeScan *scan, int task)
 {
@@ -87,6 +109,7 @@ lake_reader_open(LakeScan *scan, int task)
 						file->path, rows, file->record_count)));
 	r->columns = scan_columns_bind(scan->table, r->parquet->parquet, file->path,
 								   scan->fields, scan->nfields);
+	check_columns(r);
 	scan->counters.row_groups += parquet_reader_nrow_groups(r->parquet->parquet);
 
 	scan_deletes_load(scan, r->file);

@@ -60,7 +60,7 @@ io_get(void *arg, const char *path, int64 length, bool missing_ok, size_t *size)
 
 	if (missing_ok)
 		return get_if_there(lake, path, size);
-	return store_get(lake->store, path, LAKE_MAX_METADATA, size);
+	return lake_get(lake, path, size);
 }
 
 /*
@@ -120,7 +120,7 @@ load_manifests(LakeTable *t)
 				 errmsg("cannot read lake table \"%s.%s\": its snapshot has no manifest list",
 						t->namespace, t->name),
 				 errdetail("Manifests listed in the metadata file itself (format version 1) are not supported.")));
-	data = store_get(t->lake->store, path, LAKE_MAX_METADATA, &size);
+	data = lake_get(t->lake, path, &size);
 	old = MemoryContextSwitchTo(t->context);
 	t->manifests = iceberg_manifest_list_read(data, size, path, &t->nmanifests);
 	MemoryContextSwitchTo(old);
@@ -133,7 +133,7 @@ lake_table_load_at(Lake *lake, const char *namespace, const char *name, const ch
 	LakeTable  *t = lake_table_create(lake, namespace, name);
 	MemoryContext old;
 	size_t		size;
-	char	   *data = store_get(lake->store, metadata_location, LAKE_MAX_METADATA, &size);
+	char	   *data = lake_get(lake, metadata_location, &size);
 
 	old = MemoryContextSwitchTo(t->context);
 	t->metadata_location = pstrdup(metadata_location);
