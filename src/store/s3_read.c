@@ -26,7 +26,7 @@ typedef struct S3Reader
 	RangeCache *ranges;
 } S3Reader;
 
-static void
+pg_noreturn static void
 corrupted(const char *name, const char *problem)
 {
 	ereport(ERROR,
