@@ -22,7 +22,8 @@
 /* Room of a new buffer: many tables see a row or two a flush. */
 #define FIRST_ROWS 64
 
-void
+/* Empties a buffer and gives its memory back. */
+static void
 batch_vector_renew(ColumnVector *v)
 {
 	MemoryContext context = v->context;
@@ -70,28 +71,56 @@ batch_table_free(PipelineTable *t)
 	t->batch = NULL;
 }
 
-/* What a table's buffers hold now; the batch's total follows. */
+/* Bytes of the values in a buffer, without the room that is left. */
+static size_t
+used_bytes(const ColumnVector *v)
+{
+	if (v->layout == LAYOUT_BYTES)
+		return (size_t) v->offsets[v->length] + (size_t) v->length * sizeof(uint32);
+	return (size_t) v->length * v->width;
+}
+
+/* What a table's buffers hold now; the batch's totals follow. */
 static void
 count_memory(Batch *batch, PipelineTable *t)
 {
 	TableBatch *b = t->batch;
 	size_t		bytes = b->marks_capacity + b->deletes_capacity * sizeof(uint32) +
 		b->carries_capacity * sizeof(Carry);
+	size_t		used = 0;
 
 	for (int i = 0; i < t->ncolumns; i++)
+	{
 		bytes += column_vector_bytes(b->columns[i]);
+		used += used_bytes(b->columns[i]);
+	}
 	for (int k = 0; k < t->nkeys; k++)
+	{
 		bytes += column_vector_bytes(b->keys[k]);
+		used += used_bytes(b->keys[k]);
+	}
 	batch->bytes += bytes - b->bytes;
+	batch->used += used - b->used;
 	b->bytes = bytes;
+	b->used = used;
 	b->unchecked = 0;
 }
 
-/* Writes the largest tables early while the batch is above its limit. */
+/*
+ * Buffers double as they grow, so what they hold may be twice what is used;
+ * kept ones (see batch_buffers_reset) are held and unused.
+ */
+static inline bool
+over_limit(const Batch *batch)
+{
+	return batch->used > batch->limit / 3 * 2 || batch->bytes > batch->limit / 3 * 4;
+}
+
+/* Writes the tables with most rows early while the batch is above its limit. */
 static void
 make_room(Batch *batch)
 {
-	while (batch->bytes > batch->limit)
+	while (over_limit(batch))
 	{
 		PipelineTable *largest = NULL;
 		ListCell   *lc;
@@ -103,14 +132,34 @@ make_room(Batch *batch)
 			if (t->batch && (largest == NULL || t->batch->bytes > largest->batch->bytes))
 				largest = t;
 		}
-		if (largest == NULL || largest->batch->bytes < 65536)
+		if (largest == NULL || largest->batch->bytes < COUNT_BYTES)
 			return;
 		batch->current = largest;
 		batch_write(batch, largest);
 		batch->current = NULL;
-		count_memory(batch, largest);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+/*
+ * After a table's rows were written: its buffers are kept when it is the one
+ * that fills the batch, because it will fill them again and fresh pages are
+ * dear; otherwise given back, since the limit is for all tables together.
+ */
+void
+batch_buffers_reset(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+	bool		keep;
+
+	b->ndeletes = b->ncarries = b->nmarked = 0;
+	count_memory(batch, t);
+	keep = b->bytes <= batch->limit / 3 * 4 && batch->bytes - b->bytes < batch->limit / 8;
+	for (int i = 0; i < t->ncolumns; i++)
+		(keep ? column_vector_reset : batch_vector_renew) (b->columns[i]);
+	for (int k = 0; k < t->nkeys; k++)
+		(keep ? column_vector_reset : batch_vector_renew) (b->keys[k]);
+	count_memory(batch, t);
 }
 
 static inline void
@@ -119,7 +168,7 @@ after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 	if (unlikely(++t->batch->unchecked >= COUNT_ROWS || row_bytes >= COUNT_BYTES))
 	{
 		count_memory(batch, t);
-		if (batch->bytes > batch->limit)
+		if (over_limit(batch))
 			make_room(batch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -339,11 +388,7 @@ truncate_table(Batch *batch, PipelineTable *t)
 	MemoryContext old = MemoryContextSwitchTo(b->context);
 	ListCell   *lc;
 
-	for (int i = 0; i < t->ncolumns; i++)
-		batch_vector_renew(b->columns[i]);
-	for (int k = 0; k < t->nkeys; k++)
-		batch_vector_renew(b->keys[k]);
-	b->ndeletes = b->ncarries = b->nmarked = 0;
+	batch_buffers_reset(batch, t);
 	foreach(lc, b->files)
 		b->dropped_files = lappend(b->dropped_files, ((IcebergDataFile *) lfirst(lc))->path);
 	b->files = NIL;
@@ -383,6 +428,17 @@ sink_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 		stop_table(t, reason);
 }
 
+/* Left the publications and changed: if it comes back, it lacks what was missed. */
+static void
+sink_unpublished(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid)
+{
+	PipelineTable *t = pipeline_find_table(((Batch *) sink)->pipeline, relid);
+
+	if (t && t->opened)
+		stop_table(t, psprintf("table %s was changed while it was in none of the publications",
+							   quote_qualified_identifier(t->schema, t->table)));
+}
+
 static void
 sink_commit(ChangeSink *sink, const DecodeTxn *txn, bool empty)
 {
@@ -406,6 +462,7 @@ static const ChangeSinkOps batch_ops = {
 	.commit = sink_commit,
 	.wants = sink_wants,
 	.lost = sink_lost,
+	.unpublished = sink_unpublished,
 };
 
 Batch *

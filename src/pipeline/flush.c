@@ -126,6 +126,13 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	return lake_change_write(change, garbage);
 }
 
+/* A copy may be ahead of the stream as well as behind it: live is what both have reached. */
+static bool
+caught_up(const Pipeline *p, const PipelineTable *t, XLogRecPtr upto)
+{
+	return upto >= p->lsn && upto >= t->lsn;
+}
+
 /* The one transaction. */
 static void
 commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *token, List *garbage)
@@ -149,7 +156,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 	for (int i = 0; i < n; i++)
 	{
 		PipelineTable *t = tables[i].table;
-		TableState	state = t->state == TABLE_CATCHUP && upto >= p->lsn ? TABLE_LIVE : t->state;
+		TableState	state = t->state == TABLE_CATCHUP && caught_up(p, t, upto) ? TABLE_LIVE : t->state;
 
 		registry_table_progress(p->id, t, state, upto, lake_table_rows(to[i]), lake_table_files(to[i]));
 	}
@@ -160,7 +167,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 		if (t->stop_error)
 			registry_stop_table(p->id, t->relid, t->stop_error);
 		else if (t->state == TABLE_CATCHUP)
-			registry_catchup(p->id, t->relid, upto >= p->lsn, upto);
+			registry_catchup(p->id, t->relid, caught_up(p, t, upto), Max(upto, t->lsn));
 	}
 	registry_add_garbage(p->lake_name, garbage);
 	FAILPOINT("flush-before-commit");
@@ -197,16 +204,16 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 		}
 		else if (t->state == TABLE_CATCHUP)
 		{
-			t->lsn = upto;
-			if (upto >= p->lsn)
+			if (caught_up(p, t, upto))
 				t->state = TABLE_LIVE;
+			t->lsn = Max(upto, t->lsn);
 		}
 	}
 	if (upto > p->lsn)
 		p->lsn = upto;
 	p->last_commit = GetCurrentTimestamp();
 	strlcpy(p->flush_token, token, sizeof(p->flush_token));
-	batch->bytes = 0;
+	batch->bytes = batch->used = 0;
 	batch->next_file = 0;
 	batch->changed = false;
 	batch->first_commit_time = 0;

@@ -244,6 +244,22 @@ any_table(TableState wanted)
 	return false;
 }
 
+/* Is there a table that a flush at this position would make live? */
+static bool
+any_caught_up(XLogRecPtr position)
+{
+	ListCell   *lc;
+
+	foreach(lc, pipeline->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (t->state == TABLE_CATCHUP && position >= pipeline->lsn && position >= t->lsn)
+			return true;
+	}
+	return false;
+}
+
 static bool
 any_stopping(void)
 {
@@ -328,7 +344,7 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 	if (batch->changed && *batch_since == 0)
 		*batch_since = now;
 	if ((batch->changed && (asked || now >= due)) || any_stopping() ||
-		(any_table(TABLE_CATCHUP) && position >= pipeline->lsn))
+		any_caught_up(position))
 	{
 		flush_to(position);
 		publish_progress(position, true);

@@ -207,6 +207,29 @@ TarnTest::wait_live($node, 'again');
 import_tables('waiting');
 TarnTest::same($node, 'waiting', 'lk.waiting', 'copied when it ended');
 
+# A table that left the publication, changed and came back has missed something: it says so, and is copied anew on demand
+sql(<<SQL);
+CREATE TABLE absent (id int PRIMARY KEY);
+INSERT INTO absent VALUES (1);
+ALTER PUBLICATION again ADD TABLE absent;
+SQL
+wait_for("SELECT state = 'live' FROM tarn.tables WHERE \"table\" = 'absent'", 'copied');
+sql(<<SQL);
+ALTER PUBLICATION again DROP TABLE absent;
+INSERT INTO absent VALUES (2);
+ALTER PUBLICATION again ADD TABLE absent;
+INSERT INTO absent VALUES (3);
+SQL
+wait_for(<<SQL, 'what was missed is noticed');
+SELECT error = 'table public.absent was changed while it was in none of the publications' FROM tarn.tables WHERE "table" = 'absent'
+SQL
+sql('ALTER PUBLICATION again DROP TABLE absent');
+wait_for("SELECT NOT EXISTS (SELECT FROM tarn.tables WHERE \"table\" = 'absent')", 'forgotten');
+sql('ALTER PUBLICATION again ADD TABLE absent');
+wait_for("SELECT state = 'live' FROM tarn.tables WHERE \"table\" = 'absent'", 'published again');
+import_tables('absent');
+TarnTest::same($node, 'absent', 'lk.absent', 'copied anew');
+
 # Dropped in the middle: nothing stays
 sql(<<SQL);
 CREATE TABLE gone (id int PRIMARY KEY, v text);
