@@ -5,8 +5,9 @@
  *
  * The rows of a row group are narrowed down in steps, the cheapest first:
  * statistics of the row group, statistics of pages, deletes; then the
- * filter's columns are read and the filter runs; then the other columns are
- * read, and when few rows are left, only the pages around these.
+ * filter's conditions run one after the other, each reading its columns; then
+ * the other columns are read.  When few rows are left, only the pages around
+ * these are.
  *
  * Positions.  All steps work on one bitmap over the rows of the row group,
  * and the batch's rows are always some ranges of it.  Row numbers are
@@ -36,7 +37,8 @@ struct LakeReader
 	ScanParquet *parquet;
 	ScanColumn *columns;
 	bool	   *filtered;		/* by slot: the filter reads it */
-	ColumnVector **vectors;		/* by slot: of the batch */
+	bool	   *all;			/* by slot: true */
+	ColumnVector **vectors;		/* by slot: of the batch; NULL: not read yet */
 	FilterBounds *bounds;		/* by slot: scratch */
 	MemoryContext context;
 	MemoryContext group_context;	/* bitmaps and ranges of the batch given out */
@@ -93,6 +95,8 @@ lake_reader_open(LakeScan *scan, int task)
 	r->context = context;
 	r->group_context = AllocSetContextCreate(context, "tarn row group", ALLOCSET_DEFAULT_SIZES);
 	r->filtered = palloc0(nslots * sizeof(bool));
+	r->all = palloc(nslots * sizeof(bool));
+	memset(r->all, true, nslots * sizeof(bool));
 	r->vectors = palloc0(nslots * sizeof(ColumnVector *));
 	r->bounds = palloc0(nslots * sizeof(FilterBounds));
 	if (scan->filter != NULL)
@@ -253,7 +257,7 @@ apply_deletes(LakeReader *r, GroupRows *g)
 
 /* Tells the store which chunks are read next, so that it can fetch neighbours together. */
 static void
-announce_columns(LakeReader *r, const GroupRows *g, bool filtered)
+announce_columns(LakeReader *r, const GroupRows *g, const bool *wanted)
 {
 	ParquetReader *parquet = r->parquet->parquet;
 
@@ -261,22 +265,23 @@ announce_columns(LakeReader *r, const GroupRows *g, bool filtered)
 	{
 		int			leaf = r->columns[i].leaf;
 
-		if (r->filtered[i] == filtered && leaf >= 0)
+		if (wanted[i] && r->vectors[i] == NULL && leaf >= 0)
 			store_prefetch(r->parquet->store, parquet_reader_chunk_start(parquet, g->group, leaf),
 						   (size_t) parquet_reader_chunk_bytes(parquet, g->group, leaf));
 	}
 }
 
+/* Reads the columns that are wanted and not read yet, over g->ranges. */
 static void
-read_columns(LakeReader *r, const GroupRows *g, bool filtered)
+read_columns(LakeReader *r, const GroupRows *g, const bool *wanted)
 {
 	/* of a part of the rows not all pages are read */
 	if (g->ranges.rows == g->nrows)
-		announce_columns(r, g, filtered);
+		announce_columns(r, g, wanted);
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (r->filtered[i] == filtered)
+		if (wanted[i] && r->vectors[i] == NULL)
 			r->vectors[i] = scan_column_read(&r->columns[i], r->parquet->parquet,
 											 r->file->entry.file.path, g->group,
 											 g->ranges.rows == g->nrows ? NULL : &g->ranges,
@@ -285,8 +290,8 @@ read_columns(LakeReader *r, const GroupRows *g, bool filtered)
 }
 
 /*
- * After the filter: when less than half of the rows read are near selected
- * ones, the batch shrinks to these, and the filter's columns with it.
+ * After a condition: when less than half of the rows read are near selected
+ * ones, the batch shrinks to these, and the columns read so far with it.
  */
 static void
 narrow_ranges(LakeReader *r, GroupRows *g)
@@ -316,7 +321,7 @@ narrow_ranges(LakeReader *r, GroupRows *g)
 	{
 		ColumnVector *v;
 
-		if (!r->filtered[i])
+		if (r->vectors[i] == NULL)
 			continue;
 		v = column_vector_create(r->group_context, r->scan->fields[i]->type, narrow.rows);
 		column_vector_append_rows(v, r->vectors[i], dense);
@@ -345,12 +350,82 @@ fill_positions(const GroupRows *g, LakeBatch *batch)
 	}
 }
 
+/* Bytes that the columns of a condition take in a row group. */
+static uint64
+condition_bytes(LakeReader *r, int group, const Filter *condition, bool *used)
+{
+	uint64		bytes = 0;
+
+	memset(used, 0, r->scan->nfields * sizeof(bool));
+	filter_columns(condition, used);
+	for (int i = 0; i < r->scan->nfields; i++)
+	{
+		if (used[i] && r->columns[i].leaf >= 0)
+			bytes += parquet_reader_chunk_bytes(r->parquet->parquet, group, r->columns[i].leaf);
+	}
+	return bytes;
+}
+
+/* The arguments of the filter's topmost AND, those over the smallest columns first. */
+static const Filter **
+order_conditions(LakeReader *r, int group, bool *used, int *n)
+{
+	const Filter *filter = r->scan->filter;
+	const Filter **conditions;
+	uint64	   *bytes;
+
+	*n = filter->op == FILTER_AND ? filter->nargs : 1;
+	conditions = palloc(*n * sizeof(Filter *));
+	bytes = palloc(*n * sizeof(uint64));
+	for (int i = 0; i < *n; i++)
+	{
+		const Filter *condition = filter->op == FILTER_AND ? filter->args[i] : filter;
+		uint64		size = condition_bytes(r, group, condition, used);
+		int			at = i;
+
+		for (; at > 0 && bytes[at - 1] > size; at--)
+		{
+			bytes[at] = bytes[at - 1];
+			conditions[at] = conditions[at - 1];
+		}
+		bytes[at] = size;
+		conditions[at] = condition;
+	}
+	return conditions;
+}
+
+/*
+ * Runs the filter, a condition after the other: a column is read only for the
+ * rows that the conditions before it left.  False when no row is left.
+ */
+static bool
+apply_filter(LakeReader *r, GroupRows *g)
+{
+	bool	   *used = palloc(r->scan->nfields * sizeof(bool));
+	int			n;
+	const Filter **conditions = order_conditions(r, g->group, used, &n);
+	uint32		before = bitmap_count(g->selection, g->ranges.rows);
+	uint32		left = before;
+
+	for (int i = 0; i < n && left > 0; i++)
+	{
+		memset(used, 0, r->scan->nfields * sizeof(bool));
+		filter_columns(conditions[i], used);
+		read_columns(r, g, used);
+		filter_rows(conditions[i], r->vectors, g->ranges.rows, g->selection);
+		left = bitmap_count(g->selection, g->ranges.rows);
+		if (left > 0)
+			narrow_ranges(r, g);
+	}
+	r->scan->counters.rows_filtered += before - left;
+	return left > 0;
+}
+
 /* Everything up to the batch; false when nothing is left of the group. */
 static bool
 read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 {
 	LakeScanCounters *counters = &r->scan->counters;
-	uint32		before;
 
 	if (g->nrows == 0 || !group_may_match(r, g))
 	{
@@ -374,18 +449,9 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 	g->selection = palloc(BITMAP_WORDS(g->ranges.rows) * sizeof(uint64));
 	scan_ranges_gather(&g->ranges, g->alive, g->selection);
 
-	if (r->scan->filter != NULL)
-	{
-		read_columns(r, g, true);
-		before = bitmap_count(g->selection, g->ranges.rows);
-		filter_rows(r->scan->filter, r->vectors, g->ranges.rows, g->selection);
-		batch->nselected = bitmap_count(g->selection, g->ranges.rows);
-		counters->rows_filtered += before - batch->nselected;
-		if (batch->nselected == 0)
-			return false;
-		narrow_ranges(r, g);
-	}
-	read_columns(r, g, false);
+	if (r->scan->filter != NULL && !apply_filter(r, g))
+		return false;
+	read_columns(r, g, r->all);
 
 	batch->columns = r->vectors;
 	batch->nrows = g->ranges.rows;
@@ -418,6 +484,7 @@ lake_reader_slice(LakeReader *r, int group, uint32 first, uint32 count, LakeBatc
 	bool		found;
 
 	MemoryContextReset(r->group_context);
+	memset(r->vectors, 0, r->scan->nfields * sizeof(ColumnVector *));
 	old = MemoryContextSwitchTo(r->group_context);
 	memset(batch, 0, sizeof(LakeBatch));
 	g.group = group;
