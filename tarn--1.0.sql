@@ -136,7 +136,7 @@ CREATE FUNCTION tarn.flush(pipeline name, timeout interval DEFAULT '5 min')
 RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'tarn_flush' LANGUAGE C VOLATILE STRICT;
 
--- How files of one table are written: '{codec=lz4_raw, encoding=compact}'.
+-- How files of one table are written: '{codec=lz4, encoding=compact}'.
 CREATE FUNCTION tarn.set_table_options(pipeline name, source regclass, options text[])
 RETURNS void
 AS 'MODULE_PATHNAME', 'tarn_set_table_options' LANGUAGE C VOLATILE STRICT;

@@ -82,7 +82,11 @@ at_end(XactEvent event, void *arg)
 		remove_files(drop);
 }
 
-/* Stops the worker before its files go; an abort makes the launcher start it again. */
+/*
+ * Stops the worker before its files go; an abort makes the launcher start it
+ * again.  A scout that was sent before may start it once more: so it is asked
+ * until it is gone.
+ */
 static void
 stop_worker(PipelineState *state, const char *name)
 {
@@ -90,9 +94,10 @@ stop_worker(PipelineState *state, const char *name)
 
 	api_scout_at_commit();
 	state->enabled = false;
-	state_request(state, REQUEST_LET_GO);
 	while (state->pid != 0)
 	{
+		state->enabled = false;
+		state_request(state, REQUEST_LET_GO);
 		CHECK_FOR_INTERRUPTS();
 		if (GetCurrentTimestamp() > end)
 			ereport(ERROR,

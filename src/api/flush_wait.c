@@ -8,17 +8,21 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "replication/message.h"
 #include "storage/condition_variable.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "api/api.h"
 #include "base/compat.h"
+#include "base/privileged.h"
 #include "pipeline/state.h"
 
 PG_FUNCTION_INFO_V1(tarn_flush);
@@ -65,6 +69,30 @@ timed_out(PipelineState *state, const char *name, XLogRecPtr target)
 			 state->last_error[0] ? errhint("Last error: %s", state->last_error) : 0));
 }
 
+/*
+ * Is there a table that is to be copied?  The worker hears of a table that
+ * was resumed a moment later than we do.  Under a snapshot of this moment: a
+ * REPEATABLE READ caller would never see the copies end.
+ */
+static bool
+copies_pending(int32 id)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
+	bool		pending;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	privileged_begin(&scope);
+	if (SPI_execute_with_args("SELECT FROM tarn.pipeline_table WHERE pipeline_id = $1 AND state IN ('copy', 'catchup')",
+							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up the tables of a pipeline");
+	pending = SPI_processed > 0;
+	privileged_end(&scope);
+	PopActiveSnapshot();
+	return pending;
+}
+
 Datum
 tarn_flush(PG_FUNCTION_ARGS)
 {
@@ -102,7 +130,7 @@ tarn_flush(PG_FUNCTION_ARGS)
 	}
 	raise_wanted(state, target);
 	ConditionVariablePrepareToSleep(&state->flushed_cv);
-	while (pg_atomic_read_u64(&state->flushed) < target)
+	while (pg_atomic_read_u64(&state->flushed) < target || copies_pending(id))
 	{
 		check_running(state, name);
 		if (GetCurrentTimestamp() > end)
