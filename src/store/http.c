@@ -183,17 +183,19 @@ on_body(char *data, size_t one, size_t size, void *arg)
 	return size;
 }
 
+#define FIELD_SIZE(field) sizeof(((HttpResponse *) 0)->field)
+
 static const struct
 {
 	const char *name;
 	size_t		offset;
 	size_t		size;
 }			kept_headers[] = {
-	{"etag:", offsetof(HttpResponse, etag), sizeof(((HttpResponse *) 0)->etag)},
-	{"x-amz-request-id:", offsetof(HttpResponse, request_id), sizeof(((HttpResponse *) 0)->request_id)},
-	{"content-range:", offsetof(HttpResponse, content_range), sizeof(((HttpResponse *) 0)->content_range)},
-	{"x-amz-bucket-region:", offsetof(HttpResponse, region), sizeof(((HttpResponse *) 0)->region)},
-	{"x-amz-meta-tarn-token:", offsetof(HttpResponse, token), sizeof(((HttpResponse *) 0)->token)},
+	{"etag:", offsetof(HttpResponse, etag), FIELD_SIZE(etag)},
+	{"x-amz-request-id:", offsetof(HttpResponse, request_id), FIELD_SIZE(request_id)},
+	{"content-range:", offsetof(HttpResponse, content_range), FIELD_SIZE(content_range)},
+	{"x-amz-bucket-region:", offsetof(HttpResponse, region), FIELD_SIZE(region)},
+	{"x-amz-meta-tarn-token:", offsetof(HttpResponse, token), FIELD_SIZE(token)},
 };
 
 static size_t

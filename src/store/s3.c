@@ -185,7 +185,8 @@ request_headers(S3Store *store, const S3Request *request, const char *path, cons
 	}
 	/* libcurl would wait for a "100 Continue", and call the body a form */
 	lines[nlines++] = "Expect:";
-	lines[nlines++] = request->body != NULL ? "Content-Type: application/octet-stream" : "Content-Type:";
+	lines[nlines++] = request->body != NULL
+		? "Content-Type: application/octet-stream" : "Content-Type:";
 	lines[nlines] = NULL;
 	return lines;
 }

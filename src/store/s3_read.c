@@ -47,8 +47,9 @@ check_range(const StoreReader *r, const HttpResponse *response, uint64 first, ui
 		return;					/* a service may send a whole object as what it is */
 	if (response->status != 206 ||
 		sscanf(response->content_range, "bytes %llu-%llu/%llu", &from, &to, &total) != 3)
-		corrupted(r->name, psprintf("the reply to a request for a range has status %d and Content-Range \"%s\"",
-									response->status, response->content_range));
+		corrupted(r->name,
+				  psprintf("the reply to a request for a range has status %d and Content-Range \"%s\"",
+						   response->status, response->content_range));
 	if (total != r->size)
 		corrupted(r->name, psprintf("it has %llu bytes instead of " UINT64_FORMAT, total, r->size));
 	if (from != first || to != last)

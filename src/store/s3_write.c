@@ -226,7 +226,8 @@ complete_upload(S3Writer *w)
 	};
 
 	initStringInfo(&body);
-	appendStringInfoString(&body, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	appendStringInfoString(&body, "<CompleteMultipartUpload"
+						   " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
 	foreach(lc, w->etags)
 	{
 		appendStringInfo(&body, "<Part><PartNumber>%d</PartNumber><ETag>", foreach_current_index(lc) + 1);
