@@ -21,7 +21,8 @@ PG_CPPFLAGS = -I$(srcdir)/src -MMD -MP
 ifdef FAILPOINTS
 PG_CPPFLAGS += -DTARN_FAILPOINTS
 endif
-SHLIB_LINK = -lcurl -lcrypto -lzstd -llz4 -lsnappy -lz -lbrotlienc -lbrotlidec
+# Calls between our own files need no detour through the symbol table.
+SHLIB_LINK = -Wl,-Bsymbolic-functions -lcurl -lcrypto -lzstd -llz4 -lsnappy -lz -lbrotlienc -lbrotlidec
 
 PG_CONFIG ?= pg_config
 # No bitcode: nothing here is worth inlining into jitted expressions.

@@ -116,6 +116,16 @@ over_limit(const Batch *batch)
 	return batch->used > batch->limit / 3 * 2 || batch->bytes > batch->limit / 3 * 4;
 }
 
+static void
+release_buffers(Batch *batch, PipelineTable *t)
+{
+	for (int i = 0; i < t->ncolumns; i++)
+		batch_vector_renew(t->batch->columns[i]);
+	for (int k = 0; k < t->nkeys; k++)
+		batch_vector_renew(t->batch->keys[k]);
+	count_memory(batch, t);
+}
+
 /* Writes the tables with most rows early while the batch is above its limit. */
 static void
 make_room(Batch *batch)
@@ -134,6 +144,11 @@ make_room(Batch *batch)
 		}
 		if (largest == NULL || largest->batch->bytes < COUNT_BYTES)
 			return;
+		if (batch_rows(largest->batch, largest) == 0 && largest->batch->ndeletes == 0)
+		{
+			release_buffers(batch, largest);
+			continue;
+		}
 		batch->current = largest;
 		batch_write(batch, largest);
 		batch->current = NULL;
@@ -155,10 +170,15 @@ batch_buffers_reset(Batch *batch, PipelineTable *t)
 	b->ndeletes = b->ncarries = b->nmarked = 0;
 	count_memory(batch, t);
 	keep = b->bytes <= batch->limit / 3 * 4 && batch->bytes - b->bytes < batch->limit / 8;
+	if (!keep)
+	{
+		release_buffers(batch, t);
+		return;
+	}
 	for (int i = 0; i < t->ncolumns; i++)
-		(keep ? column_vector_reset : batch_vector_renew) (b->columns[i]);
+		column_vector_reset(b->columns[i]);
 	for (int k = 0; k < t->nkeys; k++)
-		(keep ? column_vector_reset : batch_vector_renew) (b->keys[k]);
+		column_vector_reset(b->keys[k]);
 	count_memory(batch, t);
 }
 

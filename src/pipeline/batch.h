@@ -62,7 +62,8 @@ struct TableBatch
 	List	   *dropped_files;	/* char *: written, then truncated away */
 	bool		killed;			/* the key index holds rows deleted since the last commit */
 	uint32		unchecked;		/* rows since the memory was last counted */
-	size_t		bytes;			/* at the last count */
+	size_t		bytes;			/* held, at the last count */
+	size_t		used;			/* of them by values */
 	uint64		inserts;
 	uint64		updates;
 	uint64		deletes;
@@ -79,8 +80,9 @@ typedef struct Batch
 {
 	ChangeSink	sink;			/* first member */
 	Pipeline   *pipeline;
-	size_t		bytes;			/* of all tables */
-	size_t		limit;			/* beyond it rows are written early */
+	size_t		bytes;			/* held by all tables */
+	size_t		used;
+	size_t		limit;			/* beyond it (see over_limit) rows are written early */
 	XLogRecPtr	last_end;		/* end of the last commit seen */
 	TimestampTz last_commit_time;
 	TimestampTz first_commit_time;	/* of the oldest transaction in the batch; 0: empty */
@@ -95,8 +97,8 @@ extern Batch *batch_create(Pipeline *p, size_t limit);
 /* Forget a table's changes (after a flush, or to give up). */
 extern void batch_table_free(PipelineTable *t);
 
-/* Empties a buffer and gives its memory back. */
-extern void batch_vector_renew(ColumnVector *v);
+/* Empties a table's buffers: its rows were written, or are void. */
+extern void batch_buffers_reset(Batch *batch, PipelineTable *t);
 
 /* Resolves what is buffered and writes it to data files: t->batch->files, key index. */
 extern void batch_write(Batch *batch, PipelineTable *t);

@@ -338,7 +338,7 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 
 	now = GetCurrentTimestamp();
 	state->received = position;
-	state->buffered_bytes = batch->bytes;
+	state->buffered_bytes = batch->used;
 	state->oldest_buffered = batch->first_commit_time;
 	asked = wanted > pg_atomic_read_u64(&state->flushed) && position >= wanted;
 	if (batch->changed && *batch_since == 0)

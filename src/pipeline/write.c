@@ -138,20 +138,16 @@ write_rows(Batch *batch, PipelineTable *t, const Resolved *r, uint32 first, uint
 }
 
 static void
-reset_buffers(Pipeline *p, PipelineTable *t)
+reset_buffers(Batch *batch, PipelineTable *t)
 {
+	Pipeline   *p = batch->pipeline;
 	TableBatch *b = t->batch;
 
 	p->state->inserts += b->inserts;
 	p->state->updates += b->updates;
 	p->state->deletes += b->deletes;
 	b->inserts = b->updates = b->deletes = 0;
-	/* given back rather than kept: the limit is for all tables together */
-	for (int i = 0; i < t->ncolumns; i++)
-		batch_vector_renew(b->columns[i]);
-	for (int k = 0; k < t->nkeys; k++)
-		batch_vector_renew(b->keys[k]);
-	b->ndeletes = b->ncarries = b->nmarked = 0;
+	batch_buffers_reset(batch, t);
 }
 
 void
@@ -182,7 +178,7 @@ batch_write(Batch *batch, PipelineTable *t)
 		for (uint64 i = 0; i < nfiles; i++)
 			write_rows(batch, t, &r, (uint32) (nrows * i / nfiles), (uint32) (nrows * (i + 1) / nfiles));
 	}
-	reset_buffers(batch->pipeline, t);
+	reset_buffers(batch, t);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
