@@ -1,0 +1,168 @@
+/*-------------------------------------------------------------------------
+ *
+ * copy_plan.c
+ *	  What a copy has to do: tables, and block ranges of them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#include "pipeline/copy_coordinator.h"
+#include "pipeline/flush.h"
+#include "pipeline/registry.h"
+#include "pipeline/tables.h"
+
+/* Blocks of a task: enough of them for an even end, large enough to be cheap. */
+#define COPY_TASK_MIN_BLOCKS 256
+#define COPY_TASK_MAX_BLOCKS 16384
+#define COPY_TASKS_A_WORKER 8
+
+/* May the pipeline's owner read all of the table?  As COPY would ask; the scan itself asks nobody. */
+static char *
+rights_problem(const PipelineTable *t)
+{
+	Oid			user = GetUserId();
+	char	   *name = quote_qualified_identifier(t->schema, t->table);
+
+	if (pg_class_aclcheck(t->relid, user, ACL_SELECT) != ACLCHECK_OK)
+	{
+		for (int i = 0; i < t->ncolumns; i++)
+		{
+			if (pg_attribute_aclcheck(t->relid, t->columns[i].attnum, user, ACL_SELECT) != ACLCHECK_OK)
+				return psprintf("permission denied for table %s: the pipeline's owner \"%s\" needs SELECT",
+								name, GetUserNameFromId(user, false));
+		}
+	}
+	if (check_enable_rls(t->relid, user, true) == RLS_ENABLED)
+		return psprintf("table %s has row-level security that applies to the pipeline's owner \"%s\"",
+						name, GetUserNameFromId(user, false));
+	return NULL;
+}
+
+/* Opens one table and records the name of its files; a table that cannot be copied is stopped. */
+static void
+prepare_table(Coordinator *c, PipelineTable *t)
+{
+	char	   *problem = NULL;
+	CopyJob    *job = &c->jobs[c->njobs];
+
+	if (pipeline_table_open(c->p, t, &problem))
+		problem = rights_problem(t);
+	if (problem != NULL)
+	{
+		registry_stop_table(c->p->id, t->relid, problem);
+		return;
+	}
+	pipeline_table_lake(c->p, t);
+	if (t->copy_token[0] != '\0')
+		(void) lake_table_remove_token(c->p->lake, t->lake->metadata->location, t->copy_token,
+									   t->lake->metadata_location != NULL ? t->lake : NULL);
+	registry_new_token(t->copy_token);
+	registry_copy_begin(c->p->id, t->relid, t->copy_token);
+	job->t = t;
+	c->njobs++;
+}
+
+void
+copy_plan_tables(Coordinator *c)
+{
+	ListCell   *lc;
+
+	c->jobs = palloc0(sizeof(CopyJob) * Max(list_length(c->p->tables), 1));
+	pipeline_begin();
+	MemoryContextSwitchTo(c->context);
+	foreach(lc, c->p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (t->state == TABLE_COPY)
+			prepare_table(c, t);
+	}
+	pipeline_commit();
+	MemoryContextSwitchTo(c->context);
+}
+
+static void
+add_task(Coordinator *c, int job, Oid leaf, BlockNumber first, BlockNumber nblocks)
+{
+	CopyTask   *task;
+
+	if (c->ntasks == c->tasks_capacity)
+	{
+		c->tasks_capacity = Max(64, c->tasks_capacity * 2);
+		c->tasks = c->tasks != NULL ?
+			repalloc_huge(c->tasks, sizeof(CopyTask) * c->tasks_capacity) :
+			MemoryContextAllocHuge(c->context, sizeof(CopyTask) * c->tasks_capacity);
+	}
+	task = &c->tasks[c->ntasks++];
+	task->table = job;
+	task->leaf = leaf;
+	task->first = first;
+	task->nblocks = nblocks;
+	c->jobs[job].ntasks++;
+}
+
+/*
+ * The block ranges of one leaf.  All that the snapshot sees lies below the
+ * end as it is now.  Other access methods than heap have no block ranges.
+ */
+static void
+add_leaf(Coordinator *c, int job, Oid relid)
+{
+	Relation	rel = try_table_open(relid, AccessShareLock);
+	BlockNumber nblocks;
+	BlockNumber step;
+
+	if (rel == NULL)
+		return;
+	if (rel->rd_tableam != GetHeapamTableAmRoutine())
+	{
+		if (rel->rd_tableam != NULL)
+			add_task(c, job, relid, 0, InvalidBlockNumber);
+		table_close(rel, AccessShareLock);
+		return;
+	}
+	nblocks = RelationGetNumberOfBlocks(rel);
+	table_close(rel, AccessShareLock);
+	step = Min(Max(nblocks / (copy_workers * COPY_TASKS_A_WORKER), COPY_TASK_MIN_BLOCKS), COPY_TASK_MAX_BLOCKS);
+	c->jobs[job].nblocks += nblocks;
+	for (BlockNumber first = 0; first < nblocks; first += Min(step, nblocks - first))
+		add_task(c, job, relid, first, Min(step, nblocks - first));
+}
+
+void
+copy_plan_tasks(Coordinator *c)
+{
+	for (int i = 0; i < c->njobs; i++)
+	{
+		Oid			relid = c->jobs[i].t->relid;
+
+		if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		{
+			List	   *leaves = find_all_inheritors(relid, AccessShareLock, NULL);
+			ListCell   *lc;
+
+			foreach(lc, leaves)
+			{
+				if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+					add_leaf(c, i, lfirst_oid(lc));
+			}
+		}
+		else
+			add_leaf(c, i, relid);
+	}
+}
