@@ -110,6 +110,13 @@
 #define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false)
 #endif
 
+/* Time limits of later versions, which no background process may take from the database or the role. */
+#if PG_VERSION_NUM >= 170000
+#define COMPAT_SETTLED_PARAMETERS {"transaction_timeout", "0"},
+#else
+#define COMPAT_SETTLED_PARAMETERS
+#endif
+
 /* Since 17 a WaitEventSet belongs to a resource owner, or to none. */
 #if PG_VERSION_NUM >= 170000
 #define compat_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)

@@ -41,6 +41,7 @@
 #include "pipeline/copy_shared.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
+#include "pipeline/session.h"
 
 /* The pipeline's worker is told of finished tables this often. */
 #define COPY_REPORT_MS 2000
@@ -441,7 +442,7 @@ tarn_copy_main(Datum arg)
 		proc_exit(0);
 	before_shmem_exit(coordinator_exit, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(c->args.database, c->args.owner, 0);
-	copy_settle_parameters();
+	session_settle();
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();

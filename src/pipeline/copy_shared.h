@@ -120,9 +120,6 @@ typedef struct CopyArgs
 	pid_t		starter;		/* the pipeline's worker */
 } CopyArgs;
 
-/* Parameters that must not come from the database or the role. */
-extern void copy_settle_parameters(void);
-
 /* The pipeline with its tables and lake, in a transaction of its own; NULL when it is gone. */
 extern Pipeline *copy_load_pipeline(int32 pipeline_id, PipelineState *state, MemoryContext context);
 

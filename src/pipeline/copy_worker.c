@@ -18,7 +18,6 @@
 #include "storage/dsm.h"
 #include "storage/ipc.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -26,6 +25,7 @@
 #include "base/failpoint.h"
 #include "pipeline/copy.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/session.h"
 
 typedef struct CopyWorker
 {
@@ -207,7 +207,7 @@ tarn_copy_worker_main(Datum arg)
 	w.queue = shm_mq_attach(queue, segment, NULL);
 
 	BackgroundWorkerInitializeConnectionByOid(w.shared->database, w.shared->owner, 0);
-	copy_settle_parameters();
+	session_settle();
 	w.run.pipeline = copy_load_pipeline(w.shared->pipeline_id, NULL, TopMemoryContext);
 	if (w.run.pipeline == NULL)
 		proc_exit(0);

@@ -40,6 +40,7 @@
 
 #include "pipeline/launcher.h"
 #include "pipeline/registry.h"
+#include "pipeline/session.h"
 #include "pipeline/state.h"
 #include "pipeline/stream.h"
 
@@ -250,6 +251,7 @@ tarn_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	session_settle();
 
 	handles = MemoryContextAllocZero(TopMemoryContext,
 									 sizeof(BackgroundWorkerHandle *) * tarn_shared->npipelines);
@@ -297,6 +299,7 @@ tarn_scout_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(args.database, InvalidOid, 0);
+	session_settle();
 
 	StartTransactionCommand();
 	pipelines = registry_all();

@@ -13,8 +13,6 @@
  */
 #include "postgres.h"
 
-#include <malloc.h>
-
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "libpq/pqsignal.h"
@@ -39,6 +37,7 @@
 #include "pipeline/flush.h"
 #include "pipeline/launcher.h"
 #include "pipeline/registry.h"
+#include "pipeline/session.h"
 #include "pipeline/stream.h"
 #include "pipeline/tables.h"
 #include "pipeline/tend.h"
@@ -87,34 +86,6 @@ attach(const WorkerArgs *args)
 	state->oldest_buffered = 0;
 	LWLockRelease(tarn_shared->lock);
 	before_shmem_exit(worker_exit, (Datum) 0);
-}
-
-static void
-set_parameter(const char *name, const char *value)
-{
-	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/* What the database or the role set must not change what we write. */
-static void
-settle_parameters(void)
-{
-	set_parameter("search_path", "pg_catalog, pg_temp");
-	set_parameter("DateStyle", "ISO, YMD");
-	set_parameter("IntervalStyle", "postgres");
-	set_parameter("extra_float_digits", "1");
-	set_parameter("bytea_output", "hex");
-	set_parameter("statement_timeout", "0");
-	set_parameter("lock_timeout", "0");
-	set_parameter("idle_in_transaction_session_timeout", "0");
-	set_parameter("synchronous_commit", "on");
-	set_parameter("default_transaction_isolation", "read committed");
-	set_parameter("default_transaction_read_only", "off");
-
-	/* buffers grow and go with each flush: fresh pages would cost more than what is written to them */
-	mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
-	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
-	mallopt(M_TOP_PAD, 4 * 1024 * 1024);
 }
 
 /* The pipeline is gone: nothing of it stays. */
@@ -209,8 +180,9 @@ divide_memory(size_t *batch_limit)
 {
 	int64		open_transactions = pipeline->memory_limit / 2;
 
-	set_parameter("logical_decoding_work_mem",
-				  psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)));
+	SetConfigOption("logical_decoding_work_mem",
+					psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)),
+					PGC_SUSET, PGC_S_OVERRIDE);
 	*batch_limit = (size_t) (pipeline->memory_limit / 8 * 3);
 }
 
@@ -283,7 +255,6 @@ answer_requests(bool *reload)
 	{
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
-		settle_parameters();
 	}
 	if (requests & REQUEST_LET_GO)
 		proc_exit(0);
@@ -498,7 +469,8 @@ tarn_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	attach(&args);
 	BackgroundWorkerInitializeConnectionByOid(args.database, args.owner, 0);
-	settle_parameters();
+	session_settle();
+	session_keep_memory(64 * 1024 * 1024);
 
 	PG_TRY();
 	{
