@@ -363,7 +363,7 @@ read_entry(EntryReader *r, const AvroValue *datum, IcebergManifestEntry *e, Memo
 
 	if (file == NULL)
 		entry_fail(r, "an entry has no data file");
-	if (status > ICEBERG_DELETED)
+	if (status < 0 || status > ICEBERG_DELETED)
 		entry_fail(r, psprintf("unknown status %lld", (long long) status));
 	memset(e, 0, sizeof(*e));
 	e->status = (IcebergStatus) status;
@@ -371,6 +371,32 @@ read_entry(EntryReader *r, const AvroValue *datum, IcebergManifestEntry *e, Memo
 	e->sequence_number = get_long(r, datum, 3, "sequence_number", -1);
 	e->file_sequence_number = get_long(r, datum, 4, "file_sequence_number", -1);
 	read_file(r, file, &e->file, keep);
+}
+
+/*
+ * The list says how many entries of each status a manifest has.  Avro blocks
+ * carry no checksum: a lost or changed entry would be a wrong answer.
+ */
+static void
+check_counts(const char *object, const IcebergManifest *manifest,
+			 const IcebergManifestEntry *entries, int n)
+{
+	int			found[3] = {0};
+	int			listed[3];
+
+	listed[ICEBERG_EXISTING] = manifest->existing_files;
+	listed[ICEBERG_ADDED] = manifest->added_files;
+	listed[ICEBERG_DELETED] = manifest->deleted_files;
+	for (int i = 0; i < n; i++)
+		found[entries[i].status]++;
+	for (int i = 0; i < lengthof(found); i++)
+	{
+		if (listed[i] >= 0 && listed[i] != found[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("could not read manifest \"%s\": it does not hold the files that its list counts", object),
+					 errdetail("%d entries of status %d were found, %d are listed.", found[i], i, listed[i])));
+	}
 }
 
 IcebergManifestEntry *
@@ -409,6 +435,8 @@ iceberg_manifest_read(const void *data, size_t size, const char *object,
 		MemoryContextReset(datum_context);
 	}
 	MemoryContextDelete(datum_context);
+	if (manifest != NULL)
+		check_counts(object, manifest, entries, n);
 	*nentries = n;
 	return entries;
 }
