@@ -98,12 +98,19 @@ failpoint_pass(const char *name)
 	}
 }
 
+/* Passages are counted from the last setting on: what an earlier one counted is of no use. */
+static void
+restart_count(const char *newval, void *extra)
+{
+	memset(passages, 0, sizeof(passages));
+}
+
 void
 failpoint_init(void)
 {
 	DefineCustomStringVariable("tarn.failpoints",
 							   "Makes processes die, fail or hang at named places, for tests.",
-							   NULL, &failpoints, "", PGC_SUSET, 0, NULL, NULL, NULL);
+							   NULL, &failpoints, "", PGC_SUSET, 0, NULL, restart_count, NULL);
 }
 
 #else

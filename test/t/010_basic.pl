@@ -156,7 +156,7 @@ PostgreSQL::Test::Utils::append_to_file($script, <<'SQL');
 \set n random(1, 50)
 BEGIN; UPDATE a SET n = n - :n WHERE id = :x; UPDATE b SET n = n + :n WHERE id = :y; END;
 SQL
-my $bench = IPC::Run::start([ 'pgbench', '-n', '-T', '4', '-c', '2', '-f', $script, '-d', $node->connstr($db) ], '>&', \my $output);
+my $bench = IPC::Run::start([ 'pgbench', '-n', '-T', '4', '-c', '2', '-f', $script, '-h', $node->host, '-p', $node->port, $db ], '>&', \my $output);
 my %sums;
 my $end = time() + 4;
 while (time() < $end)
