@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlogutils.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -34,7 +33,6 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "base/compat.h"
 #include "base/failpoint.h"
 #include "pipeline/copy.h"
 #include "pipeline/copy_coordinator.h"
@@ -42,6 +40,7 @@
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/session.h"
+#include "pipeline/stream.h"
 
 /* The pipeline's worker is told of finished tables this often. */
 #define COPY_REPORT_MS 2000
@@ -84,21 +83,8 @@ export_snapshot(Coordinator *c)
 	LogicalDecodingContext *ctx;
 	char		name[NAMEDATALEN];
 
-	CheckLogicalDecodingRequirements();
 	snprintf(name, sizeof(name), "tarn_copy_%d_%d", c->p->id, MyProcPid);
-	compat_slot_create(name, RS_EPHEMERAL);
-
-	/* inside a transaction: outside, our later commits would be invisible to others */
-	StartTransactionCommand();
-	MemoryContextSwitchTo(c->context);
-	ctx = CreateInitDecodingContext("tarn", NIL, true, InvalidXLogRecPtr,
-									XL_ROUTINE(.page_read = read_local_xlog_page,
-											   .segment_open = wal_segment_open,
-											   .segment_close = wal_segment_close),
-									NULL, NULL, NULL);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(c->context);
-
+	ctx = stream_begin_slot(name, true, c->context);
 	show_wait(c);
 	DecodingContextFindStartpoint(ctx);
 	state_set_detail(c->state, "%s", "");

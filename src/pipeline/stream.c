@@ -52,15 +52,13 @@ read_page(XLogReaderState *reader, XLogRecPtr page, int request,
 								  .segment_open = wal_segment_open, \
 								  .segment_close = wal_segment_close)
 
-XLogRecPtr
-stream_create_slot(const char *slot)
+LogicalDecodingContext *
+stream_begin_slot(const char *slot, bool need_full_snapshot, MemoryContext context)
 {
 	LogicalDecodingContext *ctx;
-	MemoryContext old;
-	XLogRecPtr	start;
+	MemoryContext caller = CurrentMemoryContext;
 
 	CheckLogicalDecodingRequirements();
-	/* ephemeral until it is whole: an error leaves nothing behind */
 	compat_slot_create(slot, RS_EPHEMERAL);
 
 	/*
@@ -68,10 +66,19 @@ stream_create_slot(const char *slot)
 	 * decodes, and hide its later commits from other backends.
 	 */
 	StartTransactionCommand();
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	ctx = CreateInitDecodingContext("tarn", NIL, false, InvalidXLogRecPtr, READER_ROUTINE, NULL, NULL, NULL);
-	MemoryContextSwitchTo(old);
+	MemoryContextSwitchTo(context);
+	ctx = CreateInitDecodingContext("tarn", NIL, need_full_snapshot, InvalidXLogRecPtr, READER_ROUTINE,
+									NULL, NULL, NULL);
 	CommitTransactionCommand();
+	MemoryContextSwitchTo(caller);
+	return ctx;
+}
+
+XLogRecPtr
+stream_create_slot(const char *slot)
+{
+	LogicalDecodingContext *ctx = stream_begin_slot(slot, false, TopMemoryContext);
+	XLogRecPtr	start;
 
 	DecodingContextFindStartpoint(ctx);
 	start = MyReplicationSlot->data.confirmed_flush;
@@ -133,7 +140,7 @@ stream_open(const char *slot, List *publications, ChangeSink *sink, XLogRecPtr s
 	compat_slot_acquire(slot);
 	decode_worker_sink = sink;
 
-	/* inside a transaction: see stream_create_slot */
+	/* inside a transaction: see stream_begin_slot */
 	StartTransactionCommand();
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	options = list_make2(makeDefElem("publications", (Node *) makeString(publication_names(publications)), -1),

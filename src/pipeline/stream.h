@@ -18,6 +18,14 @@
 
 #include "decode/sink.h"
 
+/*
+ * Begins to make a slot, for DecodingContextFindStartpoint() to go on with.
+ * It is ephemeral: unless the caller persists it, an error or its release
+ * leave nothing behind.  A full snapshot is one that can be exported.
+ */
+extern LogicalDecodingContext *stream_begin_slot(const char *slot, bool need_full_snapshot,
+												 MemoryContext context);
+
 /* Makes the slot (durable when it returns); its start position.  Waits for running transactions. */
 extern XLogRecPtr stream_create_slot(const char *slot);
 
