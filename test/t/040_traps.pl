@@ -1,0 +1,129 @@
+# Two ways in which decoding inside a worker could lose or falsify data without an error (I1, I6, I9).
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnTest;
+use Time::HiRes qw(time usleep);
+
+my $db = 'postgres';
+my $node = TarnTest::cluster('traps', conf => "log_statement = none\nautovacuum = off\n");
+
+sub sql
+{
+	return $node->safe_psql($db, $_[0]);
+}
+
+TarnTest::create_lake($node);
+sql(<<SQL);
+CREATE TABLE t (id int PRIMARY KEY, v text);
+CREATE TABLE narrow (id int PRIMARY KEY, a int, b bigint);
+INSERT INTO narrow SELECT i, i, 1111111111111 FROM generate_series(1, 10) i;
+SQL
+TarnTest::mirror($node, 'p', tables => [qw(t narrow)], arguments => "flush_interval => '100 ms'");
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+
+# 1. Rows of the worker's transactions must not look aborted to those who scan the tables while they run: with
+# PROC_IN_LOGICAL_DECODING set in the worker, a reader's snapshot leaves the transaction out, and the reader marks its
+# rows as dead for good.  Readers scan all tables of the extension without pause while many flushes commit.
+my $reader = "$PostgreSQL::Test::Utils::tmp_check/reader.sql";
+PostgreSQL::Test::Utils::append_to_file($reader, <<'SQL');
+SET enable_indexscan = off; SET enable_bitmapscan = off; SET enable_indexonlyscan = off;
+SELECT count(*) FROM tarn_catalog.iceberg_tables;
+SELECT count(*) FROM tarn.pipeline;
+SELECT count(*) FROM tarn.pipeline_table;
+SELECT count(*) FROM tarn.garbage;
+SQL
+my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '3', '-T', '6', '-f', $reader, '-h', $node->host, '-p', $node->port, $db ],
+	'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/readers.log", '2>&1');
+my $last = '';
+my $flushes = 0;
+my $lost = 0;
+for (my $end = time() + 5; time() < $end; $flushes++)
+{
+	sql("INSERT INTO t VALUES ($flushes, 'flush')");
+	TarnTest::flush($node, 'p');
+	my $now = sql("SELECT (SELECT count(*) FROM tarn_catalog.iceberg_tables), (SELECT count(*) FROM tarn.pipeline), "
+		. "(SELECT count(*) FROM tarn.pipeline_table), (SELECT metadata_location FROM tarn_catalog.iceberg_tables WHERE table_name = 't')");
+	$lost++ unless $now =~ /^2\|1\|2\|/ && $now ne $last;
+	$last = $now;
+}
+ok($bench->finish, 'readers scan the tables');
+is($lost, 0, "no row was lost in $flushes flushes, and each of them was seen");
+cmp_ok($flushes, '>', 5, 'there were some flushes');
+TarnTest::all_same($node, 'after them');
+
+# 2. Descriptors of the past and of the present must not be mixed.  The worker reads catalogs between two rounds of
+# decoding; with a backlog that holds rows from before and after an ALTER TABLE, each row must be read by its own
+# descriptor.  The table may stop with an error that says why; a wrong value is what must never be seen.
+sub wait_settled
+{
+	my ($table) = @_;
+
+	for (my $end = time() + 60; time() < $end; usleep(200_000))
+	{
+		my $state = sql("SELECT state FROM tarn.tables WHERE \"table\" = '$table'");
+
+		return $state if $state eq 'stopped';
+		return $state if $state eq 'live' && $node->psql($db, "SELECT tarn.flush('p', '10 s')") == 0
+			&& sql("SELECT state FROM tarn.tables WHERE \"table\" = '$table'") eq 'live';
+	}
+	die "table $table neither stops nor follows";
+}
+
+my $n = 0;
+foreach my $change (
+	[ 'another type', 'ALTER TABLE %s ALTER a TYPE bigint' ],
+	[ 'a wider row', 'ALTER TABLE %s ADD COLUMN c text DEFAULT \'new\'' ],
+	[ 'a column less', 'ALTER TABLE %s DROP COLUMN a' ],
+	[ 'another order of columns', 'ALTER TABLE %1$s ADD COLUMN a2 int; UPDATE %1$s SET a2 = a; ALTER TABLE %1$s DROP COLUMN a; ALTER TABLE %1$s RENAME COLUMN a2 TO a' ],
+	[ 'another name', 'ALTER TABLE %s RENAME COLUMN a TO renamed' ],
+	[ 'text instead of a number', 'ALTER TABLE %s ALTER a TYPE text USING \'x\' || a' ],
+	[ 'a rewrite without a change', 'ALTER TABLE %s ALTER a TYPE int USING a + 0' ],
+	[ 'another key', 'ALTER TABLE %1$s DROP CONSTRAINT %1$s_pkey; ALTER TABLE %1$s ADD PRIMARY KEY (b, id)' ],
+	[ 'a full identity', 'ALTER TABLE %s REPLICA IDENTITY FULL' ])
+{
+	my ($what, $alter) = @$change;
+	my $table = 'shape' . ++$n;
+
+	sql("CREATE TABLE $table (id int PRIMARY KEY, a int, b bigint NOT NULL); INSERT INTO $table SELECT i, i, 1111111111111 + i FROM generate_series(1, 10) i; ALTER PUBLICATION p ADD TABLE $table");
+	$node->poll_query_until($db, "SELECT state = 'live' FROM tarn.tables WHERE \"table\" = '$table'") or die "$table is not copied";
+	# a backlog on both sides of the change, in many transactions, with the worker away; and its catalog look-ups in between
+	sql("SELECT tarn.pause('p')");
+	$node->poll_query_until($db, 'SELECT pid IS NULL FROM tarn.pipelines') or die 'not paused';
+	sql("INSERT INTO $table SELECT i, i, 2222222222222 + i FROM generate_series(11, 20) i; UPDATE $table SET b = b + 1 WHERE id = 1");
+	my $before = sql("SELECT string_agg(t::text, ' ' ORDER BY id) FROM $table t");
+	sql(sprintf($alter, $table));
+	sql("DELETE FROM $table WHERE id = 2; UPDATE $table SET b = b + 1 WHERE id IN (3, 12); INSERT INTO $table (id, b) VALUES (21, 3)");
+	sql('INSERT INTO t VALUES (' . (1_000_000 + $n) . ", 'beside')");
+	sql("SELECT tarn.resume('p')");
+	my $state = wait_settled($table);
+	sql("DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake");
+	if ($state eq 'live')
+	{
+		my $columns = sql("SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '$table'::regclass AND attnum > 0 AND NOT attisdropped");
+
+		TarnTest::same($node, "public.$table", "lake.$table", "$what: followed", $db, $columns);
+	}
+	else
+	{
+		my $error = sql("SELECT error FROM tarn.tables WHERE \"table\" = '$table'");
+
+		like($error, qr/$table/, "$what: stopped: $error");
+		# every row there is one that the source had before the change
+		is(sql("SELECT count(*) FROM lake.$table WHERE NOT ((id BETWEEN 1 AND 20) AND a = id AND b IN (1111111111111 + id, 1111111111112 + id, 2222222222222 + id))"),
+			'0', "$what: no value that never was");
+		sql("ALTER PUBLICATION p DROP TABLE $table");
+	}
+	TarnTest::same($node, 'public.t', 'lake.t', "$what: the other table follows") if $node->psql($db, "SELECT tarn.flush('p', '30 s')") == 0;
+}
+unlike(slurp_file($node->logfile), qr/signal (11|6|7)\b|PANIC|TRAP/, 'no process crashed');
+TarnTest::files_known($node);
+$node->stop;
+done_testing();
