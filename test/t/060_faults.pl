@@ -1,0 +1,201 @@
+# A full disk, and damaged lake files: nothing is lost, nothing wrong is read, the backend lives (I1, I5, I6).
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnTest;
+use Time::HiRes qw(time usleep);
+
+my $db = 'postgres';
+my $control = "$PostgreSQL::Test::Utils::tmp_check/full";
+my $library = "$PostgreSQL::Test::Utils::tmp_check/no_space.so";
+my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
+my $flips = $ENV{TARN_TEST_LONG} ? 400 : 30;
+
+plan skip_all => 'the disk of an S3 server is not ours to fill, nor its files to damage' if $TarnTest::store ne 'file';
+srand($seed);
+diag("TARN_SEED=$seed");
+unlink $control;
+system_or_bail('cc', '-shared', '-fPIC', '-O1', '-o', $library, "$FindBin::Bin/lib/no_space.c", '-ldl');
+
+my $node = TarnTest::cluster('faults', start => 0, conf => "log_statement = none\n");
+{
+	local $ENV{LD_PRELOAD} = $library;
+	local $ENV{TARN_FULL_CONTROL} = $control;
+	$node->start;
+}
+
+sub sql
+{
+	return $node->safe_psql($db, $_[0]);
+}
+
+sub fill
+{
+	my ($directory) = @_;
+
+	PostgreSQL::Test::Utils::append_to_file("$control.new", $directory);
+	rename "$control.new", $control or die "$control: $!";
+	return;
+}
+
+sub slurp
+{
+	my ($file) = @_;
+
+	open my $in, '<:raw', $file or die "$file: $!";
+	local $/ = undef;
+	my $data = <$in>;
+	close $in;
+	return $data;
+}
+
+sub spew
+{
+	my ($file, $data) = @_;
+
+	open my $out, '>:raw', $file or die "$file: $!";
+	print $out $data;
+	close $out or die "$file: $!";
+	return;
+}
+
+sql('CREATE EXTENSION tarn');
+my $warehouse = TarnTest::create_lake($node) =~ s{^file://}{}r;
+sql(<<SQL);
+CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2), d date);
+CREATE TABLE app (id serial PRIMARY KEY, at timestamptz DEFAULT now());
+INSERT INTO t SELECT i, md5(i::text), i / 4.0, date '2024-01-01' + i % 300 FROM generate_series(1, 3000) i;
+SQL
+TarnTest::mirror($node, 'p', tables => [qw(t app)], arguments => "flush_interval => '150 ms'");
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+
+# A disk that is full: the warehouse's, and the one that holds the key index
+foreach my $directory ($warehouse, $node->data_dir . '/pg_tarn')
+{
+	my $what = $directory eq $warehouse ? 'warehouse' : 'key index';
+
+	fill($directory);
+	my $script = "$PostgreSQL::Test::Utils::tmp_check/app.sql";
+	spew($script, "\\set x random(1, 3000)\nBEGIN; INSERT INTO app DEFAULT VALUES; UPDATE t SET n = n + 1 WHERE id = :x; END;\n");
+	my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '2', '-T', '4', '-f', $script, '-h', $node->host, '-p', $node->port, $db ],
+		'<', \undef, '>', \my $out, '2>', \my $err);
+	ok($node->poll_query_until($db, "SELECT state = 'backoff' AND failures > 1 AND last_error ~ 'No space left' FROM tarn.pipelines"),
+		"$what: the pipeline shows that it waits, and why") or diag(sql('SELECT state, failures, last_error FROM tarn.pipelines'));
+	ok($bench->finish, "$what: the application goes on") or diag($err);
+	unlike($err, qr/aborted|ERROR/, "$what: without an error");
+	cmp_ok(sql('SELECT lag_bytes FROM tarn.pipelines'), '>', 0, "$what: the lag is shown");
+	my $failures = sql('SELECT failures FROM tarn.pipelines');
+	cmp_ok($failures, '<', 12, "$what: it backs off: $failures failures");
+	unlink $control or die "$control: $!";
+	my $status;
+	my $end = time() + 90;
+	while (($status = $node->psql($db, "SELECT tarn.flush('p', '5 s')")) != 0 && time() < $end)
+	{
+		usleep(200_000);
+	}
+	is($status, 0, "$what: it goes on by itself when there is space");
+	TarnTest::all_same($node, "$what: nothing is lost");
+	is(sql('SELECT failures FROM tarn.pipelines'), '0', "$what: it forgets its failures");
+}
+
+# A table that is copied while the disk is full
+fill($warehouse);
+sql("CREATE TABLE late (id int PRIMARY KEY, v text); INSERT INTO late SELECT i, 'late' FROM generate_series(1, 5000) i; ALTER PUBLICATION p ADD TABLE late");
+ok($node->poll_query_until($db, "SELECT last_error ~ 'No space left' OR (SELECT bool_or(error ~ 'No space left') FROM tarn.tables) FROM tarn.pipelines"), 'copy: the error is shown');
+unlink $control or die "$control: $!";
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+TarnTest::all_same($node, 'copy: it is tried again');
+TarnTest::files_known($node);
+
+# Damaged files.  The pipeline rests, so that nothing else is written.
+sql("DELETE FROM t WHERE id % 10 = 0; UPDATE t SET v = 'changed' WHERE id % 7 = 0");
+TarnTest::flush($node, 'p');
+sql("SELECT tarn.pause('p')");
+$node->poll_query_until($db, 'SELECT pid IS NULL FROM tarn.pipelines') or die 'not paused';
+sql(<<'SQL');
+DROP SCHEMA IF EXISTS lake CASCADE;
+CREATE SCHEMA lake;
+IMPORT FOREIGN SCHEMA public LIMIT TO (t) FROM SERVER lake INTO lake;
+CREATE FUNCTION probe() RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	SELECT count(*) INTO n FROM ((SELECT * FROM public.t EXCEPT ALL SELECT * FROM lake.t) UNION ALL
+		(SELECT * FROM lake.t EXCEPT ALL SELECT * FROM public.t)) d;
+	RETURN CASE WHEN n = 0 THEN 'same' ELSE 'different' END;
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END
+$$;
+SQL
+is(sql('SELECT probe()'), 'same', 'whole before');
+
+my $table = "$warehouse/public/t";
+my $current = sql("SELECT metadata_location FROM tarn_catalog.iceberg_tables WHERE table_name = 't'") =~ s{^file://}{}r;
+my %kinds = (
+	'data and delete files' => [ glob("$table/data/*.parquet") ],
+	'manifests and lists' => [ glob("$table/metadata/*.avro") ],
+	'table metadata' => [$current]);
+
+foreach my $kind (sort keys %kinds)
+{
+	my @files = @{ $kinds{$kind} };
+	my %results;
+	my @wrong;
+	my $checked = $kind eq 'data and delete files';
+
+	ok(scalar(@files), scalar(@files) . " $kind");
+	foreach my $i (1 .. $flips)
+	{
+		my $file = $files[ int(rand(@files)) ];
+		my $data = slurp($file);
+		my $damaged = $data;
+		my $how = int(rand(10));
+		my $at = int(rand(length $data));
+
+		if ($how == 0)
+		{
+			unlink $file;
+		}
+		elsif ($how == 1)
+		{
+			spew($file, substr($data, 0, $at));
+		}
+		elsif ($how == 2)
+		{
+			spew($file, '');
+		}
+		else
+		{
+			substr($damaged, $at, 1) = chr(ord(substr($data, $at, 1)) ^ (1 << int(rand(8))));
+			spew($file, $damaged);
+		}
+		my $result = sql('SELECT probe()');
+		my ($state) = $result =~ /^(\w+)/;
+		$results{$state}++;
+		# bytes of a data file have a checksum; those of metadata have none, and may say something else that is well
+		# formed: other rows, or a version or a type that is not known
+		push @wrong, "$file, way $how at $at of " . length($data) . ": $result"
+		  unless $state eq 'same' || $state eq 'XX001' || (!$checked && ($state eq 'different' || $state eq '0A000'));
+		push @wrong, "the error does not name the file: $result"
+		  if $checked && $state eq 'XX001' && index($result, ($file =~ s{.*/}{}r)) < 0;
+		spew($file, $data);
+	}
+	is_deeply(\@wrong, [], "$kind: right rows, or an error that says what is damaged");
+	note(join ', ', map { "$_: $results{$_}" } sort keys %results);
+	cmp_ok($results{XX001} || 0, '>', 0, "$kind: damage was seen");
+}
+is(sql('SELECT probe()'), 'same', 'whole again');
+unlike(slurp_file($node->logfile), qr/signal (11|6|7)\b|PANIC|TRAP/, 'no process crashed');
+sql("SELECT tarn.resume('p')");
+TarnTest::flush($node, 'p');
+$node->stop;
+done_testing();
