@@ -173,16 +173,7 @@ iceberg_delete_writer_finish(IcebergDeleteWriter *w, IcebergDataFile *file)
 
 	write_block(w);
 	summary = parquet_writer_finish(w->parquet);
-	memset(file, 0, sizeof(*file));
-	file->content = ICEBERG_POSITION_DELETES;
-	file->format = pstrdup("PARQUET");
-	file->record_count = (int64) summary->rows;
-	file->file_size = (int64) summary->file_bytes;
-	file->content_offset = file->content_size = -1;
-	file->nsplit_offsets = summary->nrow_groups;
-	file->split_offsets = palloc(sizeof(int64) * Max(summary->nrow_groups, 1));
-	for (int i = 0; i < summary->nrow_groups; i++)
-		file->split_offsets[i] = (int64) summary->split_offsets[i];
+	iceberg_data_file_written(file, ICEBERG_POSITION_DELETES, summary);
 	if (w->any)
 		fill_metrics(w, summary, file);
 	parquet_writer_free(w->parquet);

@@ -15,6 +15,7 @@
 
 #include "iceberg/schema.h"
 #include "lib/stringinfo.h"
+#include "parquet/writer.h"
 
 typedef enum IcebergContent
 {
@@ -63,6 +64,16 @@ typedef struct IcebergDataFile
 	char	   *partition;		/* Avro bytes of the partition record, as read; NULL/0 unpartitioned */
 	int			partition_size;
 } IcebergDataFile;
+
+/* What the entries of all files that were just written share; path, metrics and references are the caller's. */
+extern void iceberg_data_file_written(IcebergDataFile *file, IcebergContent content,
+									  const ParquetFileSummary *summary);
+
+/* With all it points to, in the current context. */
+extern void iceberg_data_file_copy(IcebergDataFile *to, const IcebergDataFile *from);
+
+/* A copy with a zero byte behind it; NULL for NULL. */
+extern char *iceberg_copy_bytes(const char *data, int size);
 
 typedef struct IcebergManifestEntry
 {

@@ -192,19 +192,6 @@ read_bounds(EntryReader *r, const AvroValue *file, int id, const char *name, boo
 	}
 }
 
-static char *
-copy_bytes(const char *data, int size)
-{
-	char	   *copy;
-
-	if (data == NULL)
-		return NULL;
-	copy = palloc(size + 1);
-	memcpy(copy, data, size);
-	copy[size] = '\0';
-	return copy;
-}
-
 static void
 read_metrics(EntryReader *r, const AvroValue *file, IcebergDataFile *f, MemoryContext keep)
 {
@@ -227,8 +214,8 @@ read_metrics(EntryReader *r, const AvroValue *file, IcebergDataFile *f, MemoryCo
 	memcpy(f->metrics, r->metrics, sizeof(IcebergMetrics) * r->nmetrics);
 	for (int i = 0; i < f->nmetrics; i++)
 	{
-		f->metrics[i].lower = copy_bytes(f->metrics[i].lower, f->metrics[i].lower_size);
-		f->metrics[i].upper = copy_bytes(f->metrics[i].upper, f->metrics[i].upper_size);
+		f->metrics[i].lower = iceberg_copy_bytes(f->metrics[i].lower, f->metrics[i].lower_size);
+		f->metrics[i].upper = iceberg_copy_bytes(f->metrics[i].upper, f->metrics[i].upper_size);
 	}
 	MemoryContextSwitchTo(old);
 }

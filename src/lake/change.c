@@ -39,50 +39,6 @@ lake_change_begin(LakeTable *t, const char *token)
 	return c;
 }
 
-static char *
-copy_bytes(const char *data, int size)
-{
-	char	   *copy;
-
-	if (data == NULL)
-		return NULL;
-	copy = palloc(size + 1);
-	memcpy(copy, data, size);
-	copy[size] = '\0';
-	return copy;
-}
-
-static void *
-copy_array(const void *array, int n, size_t size)
-{
-	void	   *copy;
-
-	if (n == 0)
-		return NULL;
-	copy = palloc(n * size);
-	memcpy(copy, array, n * size);
-	return copy;
-}
-
-static void
-copy_data_file(IcebergDataFile *to, const IcebergDataFile *from)
-{
-	*to = *from;
-	to->path = pstrdup(from->path);
-	to->format = pstrdup(from->format);
-	to->metrics = copy_array(from->metrics, from->nmetrics, sizeof(IcebergMetrics));
-	for (int i = 0; i < to->nmetrics; i++)
-	{
-		to->metrics[i].lower = copy_bytes(from->metrics[i].lower, from->metrics[i].lower_size);
-		to->metrics[i].upper = copy_bytes(from->metrics[i].upper, from->metrics[i].upper_size);
-	}
-	to->split_offsets = copy_array(from->split_offsets, from->nsplit_offsets, sizeof(int64));
-	to->equality_ids = copy_array(from->equality_ids, from->nequality_ids, sizeof(int));
-	to->partition = copy_bytes(from->partition, from->partition_size);
-	if (from->referenced_data_file != NULL)
-		to->referenced_data_file = pstrdup(from->referenced_data_file);
-}
-
 void
 lake_change_add(LakeChange *c, const IcebergDataFile *file)
 {
@@ -94,7 +50,7 @@ lake_change_add(LakeChange *c, const IcebergDataFile *file)
 		c->files = c->files ? repalloc(c->files, sizeof(IcebergDataFile) * c->files_capacity) :
 			palloc(sizeof(IcebergDataFile) * c->files_capacity);
 	}
-	copy_data_file(&c->files[c->change.nfiles++], file);
+	iceberg_data_file_copy(&c->files[c->change.nfiles++], file);
 	MemoryContextSwitchTo(old);
 }
 

@@ -75,17 +75,8 @@ lake_data_file(IcebergDataFile *file, const char *path,
 {
 	if (summary->ncolumns != schema->nfields)
 		elog(ERROR, "Parquet file has %d columns, table has %d", summary->ncolumns, schema->nfields);
-	memset(file, 0, sizeof(*file));
-	file->content = ICEBERG_DATA;
+	iceberg_data_file_written(file, ICEBERG_DATA, summary);
 	file->path = pstrdup(path);
-	file->format = pstrdup("PARQUET");
-	file->record_count = (int64) summary->rows;
-	file->file_size = (int64) summary->file_bytes;
-	file->content_offset = file->content_size = -1;
-	file->nsplit_offsets = summary->nrow_groups;
-	file->split_offsets = palloc(sizeof(int64) * Max(summary->nrow_groups, 1));
-	for (int i = 0; i < summary->nrow_groups; i++)
-		file->split_offsets[i] = (int64) summary->split_offsets[i];
 	file->nmetrics = Min(summary->ncolumns, METRICS_MAX_COLUMNS);
 	file->metrics = palloc(sizeof(IcebergMetrics) * Max(file->nmetrics, 1));
 	for (int i = 0; i < file->nmetrics; i++)
