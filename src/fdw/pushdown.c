@@ -168,15 +168,6 @@ static const FilterOp strategy_ops[BTMaxStrategyNumber + 1] = {
 	[BTGreaterStrategyNumber] = FILTER_GT,
 };
 
-static const FilterOp negated_ops[] = {
-	[FILTER_EQ] = FILTER_NE,
-	[FILTER_NE] = FILTER_EQ,
-	[FILTER_LT] = FILTER_GE,
-	[FILTER_LE] = FILTER_GT,
-	[FILTER_GT] = FILTER_LE,
-	[FILTER_GE] = FILTER_LT,
-};
-
 /* The comparison that an operator (column on its left) makes, if the filter can make it too. */
 static bool
 match_operator(Oid opno, const Var *column, Oid collation, FilterOp *op, Oid *value_type)
@@ -234,7 +225,7 @@ match_comparison(Index varno, OpExpr *expr, bool negated)
 	if (!match_operator(opno, column, expr->inputcollid, &node->op, &node->value_type))
 		return NULL;
 	if (negated)
-		node->op = negated_ops[node->op];
+		(void) filter_negate(node->op, &node->op);
 	return node;
 }
 
@@ -317,7 +308,7 @@ match_array(Index varno, ScalarArrayOpExpr *expr, bool negated)
 		return NULL;
 	if (negated)
 	{
-		node->op = negated_ops[node->op];
+		(void) filter_negate(node->op, &node->op);
 		node->any = !node->any;
 	}
 	return node;

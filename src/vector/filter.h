@@ -67,6 +67,9 @@ typedef struct FilterBounds
 /* False only if no row within these bounds can pass; bounds[f->column]. */
 extern bool filter_may_match(const Filter *f, const FilterBounds *bounds);
 
+/* The operator that is true where `op` is false, of comparisons but PREFIX; else returns false. */
+extern bool filter_negate(FilterOp op, FilterOp *negated);
+
 /* Collects the columns a filter names into `used` (indexed by column). */
 extern void filter_columns(const Filter *f, bool *used);
 

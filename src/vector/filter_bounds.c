@@ -142,9 +142,8 @@ compare_may_pass(const Filter *f, FilterOp op, const FilterBounds *b)
 	}
 }
 
-/* The operator whose being true is `op`'s being false; PREFIX has none. */
-static bool
-negate(FilterOp op, FilterOp *negated)
+bool
+filter_negate(FilterOp op, FilterOp *negated)
 {
 	static const FilterOp negations[] = {
 		[FILTER_EQ] = FILTER_NE,
@@ -181,7 +180,7 @@ comparison_may(const Filter *f, bool truth, const FilterBounds *b)
 		return true;
 	if (truth)
 		return compare_may_pass(f, op, b);
-	if (negate(op, &op))
+	if (filter_negate(op, &op))
 		return compare_may_pass(f, op, b);
 	return !all_begin_with(b, f->values);
 }
