@@ -39,6 +39,8 @@ typedef struct FlushTable
 void
 pipeline_begin(void)
 {
+	/* no client does it for us: now() would stand still at the worker's start */
+	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 
 	/*
