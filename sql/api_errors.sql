@@ -150,7 +150,10 @@ SET ROLE regress_tarn_owner;
 SELECT tarn.create_pipeline('mine', 'regress_lake', '{errors_good}');
 RESET ROLE;
 GRANT SELECT ON good, keyless, points, fine, days, amounts, moments TO regress_tarn_owner;
-CREATE SERVER owned_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 'file:///tmp/tarn_regress');
+DO $$ BEGIN
+	EXECUTE format('CREATE SERVER owned_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse %L)',
+		'file://' || regexp_replace(current_setting('data_directory'), '/[^/]*$', '') || '/tarn_regress_owned');
+END $$;
 GRANT USAGE ON FOREIGN SERVER owned_lake TO regress_tarn_owner;
 SET ROLE regress_tarn_owner;
 SELECT tarn.create_pipeline('mine', 'owned_lake', '{errors_good}');
