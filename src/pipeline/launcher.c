@@ -135,6 +135,8 @@ scout_database(Oid database)
 	}
 	WaitForBackgroundWorkerShutdown(handle);
 	pfree(handle);
+	/* the wait took what else woke us, such as the wish for another scout: another round */
+	SetLatch(MyLatch);
 }
 
 /* Every database whose pipelines should be looked up now. */
