@@ -73,6 +73,20 @@ let_go(Oid database)
 	}
 }
 
+/* The command has ended, well or not: the launcher need not wait any longer. */
+static void
+come_back(Oid database)
+{
+	for (int i = 0; i < tarn_shared->npipelines; i++)
+	{
+		PipelineState *state = &tarn_shared->pipelines[i];
+
+		if (state->used && state->database == database)
+			state->restart_at = 0;
+	}
+	state_wake_launcher();
+}
+
 /* May the user drop or copy this database at all? */
 static bool
 guard_allowed(Oid database)
@@ -124,12 +138,21 @@ guard_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtil
 		database = wanted_database(pstmt->utilityStmt);
 	if (OidIsValid(database) && database != MyDatabaseId && guard_allowed(database))
 		let_go(database);
-	if (previous_utility)
-		previous_utility(pstmt, query, read_only, context, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, qc);
-	if (OidIsValid(database) && IsA(pstmt->utilityStmt, DropdbStmt) && get_database_name(database) == NULL)
-		forget_database(database);
+	PG_TRY();
+	{
+		if (previous_utility)
+			previous_utility(pstmt, query, read_only, context, params, env, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, query, read_only, context, params, env, dest, qc);
+		if (OidIsValid(database) && IsA(pstmt->utilityStmt, DropdbStmt) && get_database_name(database) == NULL)
+			forget_database(database);
+	}
+	PG_FINALLY();
+	{
+		if (OidIsValid(database))
+			come_back(database);
+	}
+	PG_END_TRY();
 }
 
 static void
