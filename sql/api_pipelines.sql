@@ -26,7 +26,7 @@ SELECT state, detail, pid IS NOT NULL AS has_worker, lag_bytes >= 0 AS lag_bytes
 FROM tarn.pipelines;
 
 -- the slot is one of this database, by our plugin
-SELECT plugin, slot_type, database = current_database() AS here, active, temporary
+SELECT plugin, slot_type, database = current_database() AS here, temporary
 FROM pg_replication_slots WHERE slot_name = (SELECT slot FROM tarn.pipelines WHERE name = 'api');
 
 -- the lake is read where its tables are imported
