@@ -284,16 +284,6 @@ registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline)
 }
 
 void
-registry_set_token(int32 pipeline_id, const char *token)
-{
-	Oid			types[] = {INT4OID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(pipeline_id), CStringGetTextDatum(token)};
-
-	execute_write("UPDATE tarn.pipeline SET flush_token = $2::uuid WHERE id = $1",
-				  2, types, values, NULL, SPI_OK_UPDATE, 1);
-}
-
-void
 registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token)
 {
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};

@@ -39,7 +39,6 @@ extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publ
 
 /* Progress; each changes one row. */
 extern void registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline);
-extern void registry_set_token(int32 pipeline_id, const char *token);
 extern void registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token);
 extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
 extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
