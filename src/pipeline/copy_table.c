@@ -36,6 +36,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "decode/sink.h"
 #include "pipeline/copy_shared.h"
 #include "pipeline/tables.h"
@@ -358,6 +359,7 @@ copy_table_run(const CopyRun *run, const CopyTask **task)
 		}
 		copy_range(&output, &leaf, *task);
 		ntasks++;
+		FAILPOINT("copy-task");
 	}
 	if (OidIsValid(leaf.relid))
 		copy_close_leaf(&leaf);
