@@ -85,6 +85,8 @@ CREATE TABLE tarn.pipeline_table (
 	row_count bigint,
 	file_count bigint,
 	options text[] NOT NULL DEFAULT '{}',
+	-- why the table was copied anew, the last time
+	copy_reason text,
 	error text,
 	error_at timestamptz,
 	PRIMARY KEY (pipeline_id, relid),
@@ -230,6 +232,7 @@ SELECT p.name AS pipeline,
 	t.file_count AS files,
 	CASE WHEN t.state = 'live' THEN p.lsn ELSE t.lsn END AS lsn,
 	t.options,
+	t.copy_reason,
 	t.error,
 	t.error_at
 FROM tarn.pipeline_table t

@@ -38,6 +38,9 @@ const char *const table_state_names[] = {
 	"(extract(epoch from flush_interval) * 1000)::bigint, memory_limit, options, " \
 	"database, system_identifier, timeline, slot::text, lsn, last_commit, flush_token::text"
 
+/* The state $3, unless somebody asked for a new copy meanwhile, or stopped the table. */
+#define FOLLOWING_STATE "CASE WHEN state IN ('live', 'catchup') THEN $3 ELSE state END"
+
 /* Column `n` (from 1) of row `row` of SPI's result as a Datum. */
 static Datum
 result_datum(uint64 row, int n, bool *isnull)
@@ -254,8 +257,8 @@ registry_find(const char *name)
 			 closest ? errhint("Perhaps you meant the pipeline \"%s\".", closest) : 0));
 }
 
-/* Runs one statement that must touch exactly `rows` rows (-1: any number). */
-static void
+/* Runs one statement that must touch exactly `rows` rows (-1: any number); how many it did. */
+static uint64
 execute_write(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls,
 			  int expected, int64 rows)
 {
@@ -271,6 +274,7 @@ execute_write(const char *sql, int nargs, Oid *types, Datum *values, const char 
 				 errmsg("pipeline was changed by another process"),
 				 errdetail("%llu rows matched where %lld were expected.",
 						   (unsigned long long) n, (long long) rows)));
+	return n;
 }
 
 void
@@ -319,6 +323,17 @@ registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 				  3, types, values, NULL, SPI_OK_UPDATE, -1);
 }
 
+bool
+registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason)
+{
+	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(reason)};
+
+	return execute_write("UPDATE tarn.pipeline_table SET state = 'copy', copy_reason = $3, error = NULL, "
+						 "error_at = NULL WHERE pipeline_id = $1 AND relid = $2",
+						 3, types, values, NULL, SPI_OK_UPDATE, -1) > 0;
+}
+
 void
 registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token)
 {
@@ -339,7 +354,8 @@ registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn)
 		CStringGetTextDatum(table_state_names[live ? TABLE_LIVE : TABLE_CATCHUP]),
 	LSNGetDatum(lsn)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = $3, lsn = $4 WHERE pipeline_id = $1 AND relid = $2",
+	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4 "
+				  "WHERE pipeline_id = $1 AND relid = $2",
 				  4, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
@@ -352,7 +368,7 @@ registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState st
 		CStringGetTextDatum(table_state_names[state]), LSNGetDatum(lsn),
 	Int64GetDatum(rows), Int64GetDatum(files)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = $3, lsn = $4, row_count = $5, file_count = $6 "
+	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4, row_count = $5, file_count = $6 "
 				  "WHERE pipeline_id = $1 AND relid = $2",
 				  6, types, values, NULL, SPI_OK_UPDATE, 1);
 }

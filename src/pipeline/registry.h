@@ -44,6 +44,15 @@ extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int6
 extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
 
 /*
+ * Has a table copied anew: its state becomes `copy`, an error is forgotten,
+ * `reason` is shown in tarn.tables.  Readers see the lake table as it is
+ * until the new copy replaces all of it in one commit.  False when there is
+ * no such table.  A process other than the pipeline's worker raises
+ * REQUEST_RELOAD after it has committed.
+ */
+extern bool registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason);
+
+/*
  * A flush: the pipeline's row from old_token to new_token (exactly one row
  * must match, else ERRCODE_T_R_SERIALIZATION_FAILURE: another writer took
  * over), and the rows of tables that changed or caught up.
