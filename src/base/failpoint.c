@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
@@ -28,7 +29,7 @@ typedef struct Passage
 	int			count;
 } Passage;
 
-static Passage passages[64];
+static Passage passages[128];
 
 static int
 count_passage(const char *name)
@@ -44,9 +45,31 @@ count_passage(const char *name)
 }
 
 static void
-hang(void)
+act_kill(const char *name, int argument)
 {
-	for (int i = 0; i < 300; i++)
+	kill(MyProcPid, SIGKILL);
+}
+
+static void
+act_panic_server(const char *name, int argument)
+{
+	kill(PostmasterPid, SIGKILL);
+	kill(MyProcPid, SIGKILL);
+}
+
+static void
+act_error(const char *name, int argument)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INTERNAL_ERROR),
+			 errmsg("failpoint \"%s\"", name)));
+}
+
+static void
+act_hang(const char *name, int argument)
+{
+	ereport(LOG, (errmsg("failpoint \"%s\": hangs", name)));
+	for (int i = 0; i < (argument < 0 ? 30 : argument) * 10; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
@@ -55,21 +78,52 @@ hang(void)
 }
 
 static void
+act_stop(const char *name, int argument)
+{
+	ereport(LOG, (errmsg("failpoint \"%s\": process %d stops", name, MyProcPid)));
+	kill(MyProcPid, SIGSTOP);
+}
+
+/* As on a machine without memory: the next allocations that need more of it fail. */
+static void
+act_starve(const char *name, int argument)
+{
+	struct rlimit limit;
+	unsigned long pages = 0;
+	FILE	   *statm = fopen("/proc/self/statm", "r");
+
+	if (statm == NULL || fscanf(statm, "%lu", &pages) != 1)
+		elog(ERROR, "failpoint \"%s\": could not find the size of the process", name);
+	fclose(statm);
+	ereport(LOG, (errmsg("failpoint \"%s\": starves", name)));
+	getrlimit(RLIMIT_AS, &limit);
+	limit.rlim_cur = (rlim_t) pages * sysconf(_SC_PAGESIZE) + (rlim_t) Max(argument, 0) * 1024;
+	setrlimit(RLIMIT_AS, &limit);
+}
+
+static const struct
+{
+	const char *name;
+	void		(*act) (const char *name, int argument);
+}			actions[] = {
+	{"kill", act_kill},
+	{"panic-server", act_panic_server},
+	{"error", act_error},
+	{"hang", act_hang},
+	{"stop", act_stop},
+	{"starve", act_starve},
+};
+
+static void
 act(const char *name, const char *action)
 {
-	if (strncmp(action, "kill", 4) == 0)
-		kill(MyProcPid, SIGKILL);
-	else if (strncmp(action, "panic-server", 12) == 0)
+	size_t		length = strcspn(action, "(:,");
+
+	for (int i = 0; i < lengthof(actions); i++)
 	{
-		kill(PostmasterPid, SIGKILL);
-		kill(MyProcPid, SIGKILL);
+		if (strlen(actions[i].name) == length && strncmp(actions[i].name, action, length) == 0)
+			actions[i].act(name, action[length] == '(' ? atoi(action + length + 1) : -1);
 	}
-	else if (strncmp(action, "error", 5) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("failpoint \"%s\"", name)));
-	else if (strncmp(action, "hang", 4) == 0)
-		hang();
 }
 
 void

@@ -4,9 +4,15 @@
  *	  Named places where a test can make a process die, fail or hang.
  *
  * Compiled only with -DTARN_FAILPOINTS (make FAILPOINTS=1); otherwise no
- * code.  The GUC tarn.failpoints is a list "name=action[:n]", with actions
- * kill (SIGKILL to this process), panic-server (SIGKILL to the postmaster and this
- * process), error, hang (30 s, interruptible); n: at the n-th passage.
+ * code.  The GUC tarn.failpoints is a list "name=action[:n]"; n: at the n-th
+ * passage of this process only.  Actions:
+ *
+ *	kill			SIGKILL to this process
+ *	panic-server	SIGKILL to the postmaster and this process
+ *	error			an ERROR
+ *	hang[(s)]		waits s seconds (30), interruptible
+ *	stop			SIGSTOP to this process: hangs, and hears nothing
+ *	starve[(kB)]	no more memory than this process has now, and so much
  *
  *-------------------------------------------------------------------------
  */

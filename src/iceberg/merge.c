@@ -21,6 +21,7 @@
  */
 #include "postgres.h"
 
+#include "base/failpoint.h"
 #include "iceberg/commit.h"
 
 #define MERGE_FANOUT 8
@@ -192,6 +193,8 @@ write_item(IcebergCommit *c, int content, const MergeItem *item)
 	for (int i = 0; i < item->nsources; i++)
 		n = append_existing(c, item->sources[i], &entries, n, &capacity);
 	iceberg_commit_write(c, content, entries, n);
+	if (item->nsources > 0)
+		FAILPOINT("manifests-merged");
 }
 
 void

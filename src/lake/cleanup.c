@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "base/failpoint.h"
 #include "lake/internal.h"
 #include "lake/table.h"
 #include "miscadmin.h"
@@ -87,6 +88,7 @@ remove_files(FileSet *set, Store *store)
 	{
 		CHECK_FOR_INTERRUPTS();
 		store_remove(store, *name);
+		FAILPOINT("orphan-removed");
 		n++;
 	}
 	MemoryContextDelete(set->context);

@@ -21,6 +21,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 
+#include "base/failpoint.h"
 #include "pipeline/copy_coordinator.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
@@ -94,6 +95,7 @@ copy_plan_tables(Coordinator *c)
 	}
 	pipeline_commit();
 	MemoryContextSwitchTo(c->context);
+	FAILPOINT("copy-token-recorded");
 }
 
 static void

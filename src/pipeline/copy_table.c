@@ -206,6 +206,7 @@ copy_close_file(CopyOutput *o)
 	memset(&file, 0, sizeof(file));
 	summary = parquet_writer_finish(o->writer);
 	store_finish(o->out);
+	FAILPOINT("copy-file-written");
 	lake_data_file(&file, o->path, o->t->lake->schema, summary);
 	o->run->file_done(o->table_number, &file, o->run->arg);
 	parquet_writer_free(o->writer);

@@ -61,7 +61,9 @@ pipeline_commit(void)
 	 */
 	if (MyProc->statusFlags & PROC_IN_LOGICAL_DECODING)
 		elog(ERROR, "lake commit inside a decoding process state");
+	FAILPOINT("before-transaction-end");
 	CommitTransactionCommand();
+	FAILPOINT("after-transaction-end");
 	replorigin_session_origin = InvalidRepOriginId;
 	InvalidateSystemCaches();
 }

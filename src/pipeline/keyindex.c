@@ -22,6 +22,7 @@
 
 #include "utils/memutils.h"
 
+#include "base/failpoint.h"
 #include "base/hash.h"
 #include "pipeline/keyindex_internal.h"
 
@@ -496,6 +497,7 @@ keyindex_prepare(KeyIndex *index, const char *new_token)
 	/* set first: a prepare that fails half way must be rolled back */
 	index->new_token = MemoryContextStrdup(index->context, new_token);
 	journal_prepare(index, new_token);
+	FAILPOINT("index-prepared");
 }
 
 void
@@ -504,6 +506,7 @@ keyindex_settle(KeyIndex *index)
 	if (index->new_token == NULL)
 		elog(ERROR, "key index was not prepared");
 	journal_settle(index);
+	FAILPOINT("index-settled");
 	if (index->token)
 		pfree(index->token);
 	index->token = index->new_token;

@@ -19,6 +19,7 @@
 
 #include "utils/memutils.h"
 
+#include "base/failpoint.h"
 #include "base/hash.h"
 #include "pipeline/keyindex_internal.h"
 
@@ -89,6 +90,7 @@ keyindex_write_file(const char *path, uint64 offset, const void *data, size_t si
 		size -= n;
 	}
 	close(fd);
+	FAILPOINT("index-file-written");
 }
 
 static uint32

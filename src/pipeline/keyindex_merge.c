@@ -27,6 +27,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/failpoint.h"
 #include "pipeline/keyindex_internal.h"
 
 #define FAN_OUT 4
@@ -296,6 +297,7 @@ merge_finish(KeyIndex *index)
 	SegmentList before = {0};
 
 	merge->builder = NULL;
+	FAILPOINT("index-merge-written");
 	if (nentries > 0)
 		segment = segment_open(index, number);
 
@@ -308,6 +310,7 @@ merge_finish(KeyIndex *index)
 	replace_inputs(index, &index->current, merge, segment);
 	if (settled && index->token)
 		journal_merged(index);
+	FAILPOINT("index-merge-recorded");
 	segment_list_clear(index, &before);
 	if (segment == NULL)
 	{

@@ -18,6 +18,7 @@
 #include "port.h"
 #include "utils/memutils.h"
 
+#include "base/failpoint.h"
 #include "lake/scan.h"
 #include "parquet/reader.h"
 #include "pipeline/batch.h"
@@ -164,6 +165,7 @@ table_index(Pipeline *p, PipelineTable *t, bool needed)
 		t->index_fresh = true;
 		if (!truncated)
 			build_from_lake(t, t->index);
+		FAILPOINT("index-built");
 		keyindex_prepare(t->index, token);
 		keyindex_settle(t->index);
 	}

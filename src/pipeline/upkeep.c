@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/failpoint.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/upkeep.h"
@@ -43,6 +44,7 @@ remove_garbage(Pipeline *p)
 	{
 		CHECK_FOR_INTERRUPTS();
 		store_remove(p->lake->store, lfirst(lc));
+		FAILPOINT("garbage-removed");
 	}
 	n = list_length(paths);
 	pipeline_commit();

@@ -94,6 +94,7 @@ leave_for_good(void)
 {
 	stream_close();
 	stream_drop_slot(NameStr(state->slot), true);
+	FAILPOINT("slot-dropped");
 	upkeep_remove_folder(state->database, state->pipeline_id);
 	state_forget(state);
 	proc_exit(0);
@@ -287,7 +288,10 @@ publish_progress(XLogRecPtr position, bool confirm)
 	if (!behind)
 	{
 		if (confirm)
+		{
 			stream_confirm(position);
+			FAILPOINT("confirmed");
+		}
 		state->confirmed = MyReplicationSlot->data.confirmed_flush;
 		pg_atomic_write_u64(&state->flushed, position);
 		ConditionVariableBroadcast(&state->flushed_cv);

@@ -14,6 +14,7 @@
 #include "common/pg_prng.h"
 #include "miscadmin.h"
 
+#include "base/failpoint.h"
 #include "store/internal.h"
 #include "store/store.h"
 
@@ -159,7 +160,10 @@ store_reader_close(StoreReader *r)
 StoreWriter *
 store_create(Store *store, const char *name, int flags)
 {
-	return store->ops->create(store, checked_name(store, name), flags);
+	StoreWriter *w = store->ops->create(store, checked_name(store, name), flags);
+
+	FAILPOINT("store-file-begun");
+	return w;
 }
 
 void
@@ -175,6 +179,7 @@ void
 store_finish(StoreWriter *w)
 {
 	w->finish(w);
+	FAILPOINT("store-file-written");
 }
 
 void
@@ -197,6 +202,7 @@ void
 store_remove(Store *store, const char *name)
 {
 	store->ops->remove(store, checked_name(store, name));
+	FAILPOINT("store-file-removed");
 }
 
 char *
