@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "base/failpoint.h"
+#include "fdw/fdw.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pipeline/copy.h"
@@ -28,6 +29,7 @@ _PG_init(void)
 	failpoint_init();
 	state_init();
 	copy_init();
+	fdw_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		launcher_init();

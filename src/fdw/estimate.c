@@ -5,18 +5,20 @@
  *
  * The number of rows is known: the snapshot tells it, deletes included.  How
  * many files a filter leaves is known too, by pruning them the way the scan
- * will, with the constants known at planning time.  Only the selectivity
- * within the files left is guessed, by the core's own functions.
+ * will, with the constants known at planning time.  Selectivities are the
+ * core's own guesses, from what the manifests tell of the columns.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "fdw/fdw.h"
+#include "fdw/statistics.h"
 #include "foreign/foreign.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /*
@@ -33,13 +35,18 @@
 /* Snapshots with more files than this are not pruned for an estimate. */
 #define MAX_PLANNED_FILES 20000
 
-/* The columns of the pushed clauses, bound; by attribute number - 1. */
+/*
+ * The columns of the query, bound in `context`; by attribute number - 1.
+ * Those that only clauses of joins or groups name are among the needed ones.
+ */
 static FdwColumn **
-estimate_columns(Relation relation, const LakeTable *table, List *nodes, int **field_ids, int *n)
+estimate_columns(Relation relation, const LakeTable *table, const FdwPlan *plan, List *nodes,
+				 MemoryContext context, int **field_ids, int *n)
 {
 	int			natts = RelationGetDescr(relation)->natts;
 	FdwColumn **columns = palloc0(Max(natts, 1) * sizeof(FdwColumn *));
-	Bitmapset  *used = NULL;
+	Bitmapset  *used = bms_copy(plan->needed);
+	bool		whole = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
 	ListCell   *lc;
 
 	*field_ids = palloc(Max(natts, 1) * sizeof(int));
@@ -48,10 +55,13 @@ estimate_columns(Relation relation, const LakeTable *table, List *nodes, int **f
 		used = push_attributes(lfirst(lc), used);
 	for (int attno = 1; attno <= natts; attno++)
 	{
-		FdwColumn  *c = palloc0(sizeof(FdwColumn));
+		FdwColumn  *c;
 
-		if (!bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, used) ||
-			!fdw_column_try(c, relation, attno, table, CurrentMemoryContext))
+		if (TupleDescAttr(RelationGetDescr(relation), attno - 1)->attisdropped ||
+			!(whole || bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, used)))
+			continue;
+		c = palloc0(sizeof(FdwColumn));
+		if (!fdw_column_try(c, relation, attno, table, context))
 			continue;
 		c->slot = *n;
 		(*field_ids)[(*n)++] = c->field->id;
@@ -79,18 +89,24 @@ estimate_nodes(PlannerInfo *root, RelOptInfo *rel, FdwPlan *plan)
 	return nodes;
 }
 
-/* What is left of the table's files by the filter; sets scanned_rows, scanned_files and *bytes. */
+/*
+ * What the files tell: statistics of the columns, from all of them, in
+ * `context`; scanned_rows, scanned_files and *bytes from those that the
+ * filter leaves.
+ */
 static void
 estimate_files(PlannerInfo *root, RelOptInfo *rel, Relation relation, LakeTable *table,
-			   FdwPlan *plan, double *total_rows, double *bytes)
+			   FdwPlan *plan, MemoryContext context, double *total_rows, double *bytes)
 {
 	List	   *nodes = estimate_nodes(root, rel, plan);
 	int		   *field_ids;
 	int			nfields;
-	FdwColumn **columns = estimate_columns(relation, table, nodes, &field_ids, &nfields);
+	FdwColumn **columns = estimate_columns(relation, table, plan, nodes, context,
+										   &field_ids, &nfields);
 	Filter	  **args = palloc(Max(list_length(nodes), 1) * sizeof(Filter *));
 	int			nargs = 0;
 	LakeScan   *scan;
+	MemoryContext old;
 	ListCell   *lc;
 
 	foreach(lc, nodes)
@@ -111,7 +127,14 @@ estimate_files(PlannerInfo *root, RelOptInfo *rel, Relation relation, LakeTable 
 		*bytes += scan->tasks[i].file->file_size;
 	}
 	if (*total_rows < 0)
-		*total_rows = plan->scanned_rows;
+	{
+		*total_rows = 0;
+		for (int i = 0; i < lake_scan_nfiles(scan); i++)
+			*total_rows += lake_scan_file(scan, i)->record_count;
+	}
+	old = MemoryContextSwitchTo(context);
+	plan->statistics = statistics_collect(relation, scan, columns, *total_rows);
+	MemoryContextSwitchTo(old);
 	lake_scan_end(scan);
 }
 
@@ -153,12 +176,30 @@ estimate_table(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *p
 	*rows = table->snapshot == NULL ? 0 : lake_table_rows(table);
 	plan->scanned_files = estimate_file_count(table);
 	if (plan->scanned_files <= MAX_PLANNED_FILES)
-		estimate_files(root, rel, relation, table, plan, rows, bytes);
+		estimate_files(root, rel, relation, table, plan, old, rows, bytes);
 	else
 		plan->scanned_rows = Max(*rows, 0);
 	lake_table_free(table);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+/* Average widths of columns whose type does not say and that ANALYZE has not seen. */
+static void
+estimate_widths(RelOptInfo *rel, Relation relation, const FdwStatistics *s)
+{
+	for (int i = 0; s != NULL && i < s->natts; i++)
+	{
+		AttrNumber	attno = i + 1;
+		int			width;
+
+		if (s->columns[i] == NULL || TupleDescAttr(RelationGetDescr(relation), i)->attlen > 0 ||
+			get_attavgwidth(RelationGetRelid(relation), attno) > 0)
+			continue;
+		width = statistics_width(s->columns[i]);
+		if (width > 0)
+			rel->attr_widths[attno - rel->min_attr] = width;
+	}
 }
 
 void
@@ -173,6 +214,7 @@ fdw_estimate(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *pla
 		estimate_table(root, rel, relation, plan, &rows, &bytes);
 	rel->tuples = Max(rows, 0);
 	rel->pages = (BlockNumber) Min(bytes / BLCKSZ + 1, (double) MaxBlockNumber);
+	estimate_widths(rel, relation, plan->statistics);
 	set_baserel_size_estimates(root, rel);
 	rel->rows = clamp_row_est(Min(rel->rows, plan->scanned_rows));
 

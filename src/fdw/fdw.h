@@ -8,6 +8,10 @@
  * columns.c		a foreign column bound to a field of the lake table
  * plan.c			sizes, paths, plan
  * estimate.c		rows and costs
+ * statistics.c		what the manifests tell of columns
+ * statistics_form.c	that, as a row of pg_statistic
+ * analyze.c			a sample of rows for ANALYZE
+ * statistics_hook.c	such rows to the server's selectivity functions
  * pushdown.c		clauses that a lake filter can stand for (no values yet)
  * pushdown_filter.c	such a clause with its values -> Filter
  * scan.c			execution
@@ -138,6 +142,8 @@ extern PushResult push_filter(const PushNode *node, FdwColumn *const *columns, E
 
 /* --- estimate.c --- */
 
+typedef struct FdwStatistics FdwStatistics;	/* statistics.h */
+
 /* What planning keeps in RelOptInfo.fdw_private. */
 typedef struct FdwPlan
 {
@@ -147,12 +153,18 @@ typedef struct FdwPlan
 	List	   *local;
 	double		scanned_rows;	/* in files that are not pruned */
 	double		scanned_files;
+	FdwStatistics *statistics;	/* NULL: nothing known */
 	Cost		startup_cost;
 	Cost		total_cost;
 } FdwPlan;
 
-/* Sets rel->tuples, pages, rows and the costs. */
+/* Sets rel->tuples, pages, widths, rows and the costs. */
 extern void fdw_estimate(PlannerInfo *root, RelOptInfo *rel, Relation relation, FdwPlan *plan);
+
+/* --- statistics_hook.c --- */
+
+/* Takes the planner's hook. */
+extern void fdw_init(void);
 
 /* --- plan.c --- */
 
@@ -231,6 +243,10 @@ extern void fdw_end_scan(ForeignScanState *node);
 /* --- explain.c --- */
 
 extern void fdw_explain_scan(ForeignScanState *node, struct ExplainState *es);
+
+/* --- analyze.c --- */
+
+extern bool fdw_analyze(Relation relation, AcquireSampleRowsFunc *acquire, BlockNumber *pages);
 
 /* --- import.c --- */
 

@@ -30,6 +30,7 @@ tarn_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = fdw_rescan;
 	routine->EndForeignScan = fdw_end_scan;
 	routine->ExplainForeignScan = fdw_explain_scan;
+	routine->AnalyzeForeignTable = fdw_analyze;
 	routine->ImportForeignSchema = fdw_import_schema;
 	PG_RETURN_POINTER(routine);
 }

@@ -217,8 +217,20 @@ scan_add_entry(LakeScan *scan, const IcebergManifestEntry *entry)
 	files->deletes[files->ndeletes++].entry = *entry;
 }
 
+int
+lake_scan_nfiles(const LakeScan *scan)
+{
+	return scan->files->nfiles;
+}
+
+const IcebergDataFile *
+lake_scan_file(const LakeScan *scan, int i)
+{
+	return &scan->files->files[i].entry.file;
+}
+
 const IcebergMetrics *
-scan_file_metrics(const IcebergDataFile *file, int field_id)
+lake_file_metrics(const IcebergDataFile *file, int field_id)
 {
 	for (int i = 0; i < file->nmetrics; i++)
 	{
@@ -249,7 +261,7 @@ scan_file_may_match(LakeScan *scan, const ScanFile *file, const bool *used, Filt
 		const IcebergMetrics *m;
 
 		scan_bounds_unknown(b);
-		if (!used[i] || (m = scan_file_metrics(&file->entry.file, field->id)) == NULL)
+		if (!used[i] || (m = lake_file_metrics(&file->entry.file, field->id)) == NULL)
 			continue;
 		b->null_count = m->null_count;
 		b->nan_count = m->nan_count;

@@ -73,6 +73,13 @@ extern void lake_scan_replan(LakeScan *scan, Filter *filter);
 /* Closes what it holds open, and its readers. */
 extern void lake_scan_end(LakeScan *scan);
 
+/* Data files of the snapshot, pruned ones too; metrics of the projection's fields only. */
+extern int	lake_scan_nfiles(const LakeScan *scan);
+extern const IcebergDataFile *lake_scan_file(const LakeScan *scan, int i);
+
+/* What the manifest says of a field, or NULL. */
+extern const IcebergMetrics *lake_file_metrics(const IcebergDataFile *file, int field_id);
+
 typedef struct LakeBatch
 {
 	ColumnVector **columns;		/* one per field, nrows long, may be in dictionary form */

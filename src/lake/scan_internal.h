@@ -55,11 +55,6 @@ typedef struct LakeScanFiles
 	MemoryContext task_context; /* the tasks */
 } LakeScanFiles;
 
-/* --- scan.c --- */
-
-/* What the manifest says of a field, or NULL. */
-extern const IcebergMetrics *scan_file_metrics(const IcebergDataFile *file, int field_id);
-
 /* --- scan_deletes.c --- */
 
 /* Fills file->deletes; deletes match by sequence number, referenced file and path bounds. */

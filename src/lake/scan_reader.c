@@ -67,7 +67,7 @@ check_columns(LakeReader *r)
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
 		const IcebergDataFile *file = &r->file->entry.file;
-		const IcebergMetrics *m = scan_file_metrics(file, r->scan->fields[i]->id);
+		const IcebergMetrics *m = lake_file_metrics(file, r->scan->fields[i]->id);
 
 		if (r->columns[i].leaf < 0 && m != NULL && m->value_count > 0)
 			ereport(ERROR,
