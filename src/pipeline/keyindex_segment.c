@@ -221,10 +221,14 @@ segment_verify_page(Segment *segment, uint64 page)
 	uint32		checksum = (uint32) hash_bytes64(segment->entries + page * SEGMENT_PAGE, SEGMENT_PAGE, page);
 
 	if (!KEYINDEX_CHECKSUM_OK(checksum, segment->checksums[page]))
+	{
+		/* without the segment the next keyindex_open() finds no index, and it is built anew */
+		(void) unlink(segment->path);
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("could not read key index segment \"%s\": page has a wrong checksum", segment->path),
 				 errdetail("Byte offset " UINT64_FORMAT ".", (page + 1) * SEGMENT_PAGE)));
+	}
 	bitmap_set(segment->verified, page);
 }
 
