@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "replication/slot.h"
 #include "utils/acl.h"
@@ -263,6 +264,21 @@ check_interval(Interval *interval)
 				 errdetail("It must be between 100 ms and 1 day.")));
 }
 
+/* Text that may be in any encoding is only taken by somebody who says what to do with it. */
+static void
+check_encoding(List *options)
+{
+	WriteOptions write;
+
+	registry_write_options(options, NIL, &write);
+	if (GetDatabaseEncoding() == PG_SQL_ASCII && !write.text_bytes)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the text of a database with encoding \"SQL_ASCII\" may be in any encoding"),
+				 errdetail("Strings of a lake are UTF-8."),
+				 errhint("Set the option sql_ascii=bytes to keep text as binary.")));
+}
+
 static int32
 insert_pipeline(FunctionCallInfo fcinfo, int64 memory_limit)
 {
@@ -308,11 +324,13 @@ tarn_create_pipeline(PG_FUNCTION_ARGS)
 	char	   *lake = NameStr(*PG_GETARG_NAME(1));
 	List	   *publications = array_list(PG_GETARG_ARRAYTYPE_P(2), "publications");
 	int64		memory_limit = memory_limit_bytes(text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	List	   *options = array_list(PG_GETARG_ARRAYTYPE_P(5), "options");
 	Oid			server;
 	int32		id;
 
 	check_interval(PG_GETARG_INTERVAL_P(3));
-	registry_check_options(array_list(PG_GETARG_ARRAYTYPE_P(5), "options"));
+	registry_check_options(options);
+	check_encoding(options);
 	check_server();
 	if (name[0] == '\0')
 		ereport(ERROR,

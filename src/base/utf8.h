@@ -23,6 +23,17 @@ utf8_is_valid(const char *data, size_t size)
 	return utf8_valid_prefix(data, size, false) == size;
 }
 
+/* No byte above 127?  (The loop vectorises.) */
+static inline bool
+utf8_is_ascii(const char *data, size_t size)
+{
+	uint8		all = 0;
+
+	for (size_t i = 0; i < size; i++)
+		all |= (uint8) data[i];
+	return all < 0x80;
+}
+
 /* Characters of valid UTF-8: bytes that do not continue one.  (The loop vectorises; pg_mbstrlen goes by characters.) */
 static inline uint32
 utf8_length(const char *data, uint32 size)

@@ -1,138 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * convert.c
- *	  PostgreSQL values into ColumnVectors: the mapping of types, and appends.
+ *	  PostgreSQL values into ColumnVectors.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "base/utf8.h"
 #include "catalog/pg_type.h"
 #include "column/convert_internal.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/cash.h"
 #include "utils/date.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-#define DECIMAL_MAX_PRECISION 38
-
-static const struct
-{
-	Oid			pg_type;
-	ConvertKind kind;
-	LakeTypeId	lake;
-}			mapping[] = {
-	{BOOLOID, CONVERT_BOOL, LAKE_BOOLEAN},
-	{INT2OID, CONVERT_INT2, LAKE_INT},
-	{INT4OID, CONVERT_INT4, LAKE_INT},
-	{INT8OID, CONVERT_INT8, LAKE_LONG},
-	{FLOAT4OID, CONVERT_FLOAT4, LAKE_FLOAT},
-	{FLOAT8OID, CONVERT_FLOAT8, LAKE_DOUBLE},
-	{NUMERICOID, CONVERT_NUMERIC, LAKE_DECIMAL},
-	{DATEOID, CONVERT_DATE, LAKE_DATE},
-	{TIMEOID, CONVERT_TIME, LAKE_TIME},
-	{TIMESTAMPOID, CONVERT_TIMESTAMP, LAKE_TIMESTAMP},
-	{TIMESTAMPTZOID, CONVERT_TIMESTAMP, LAKE_TIMESTAMPTZ},
-	{TEXTOID, CONVERT_TEXT, LAKE_STRING},
-	{VARCHAROID, CONVERT_TEXT, LAKE_STRING},
-	{BPCHAROID, CONVERT_TEXT, LAKE_STRING},
-	{JSONOID, CONVERT_TEXT, LAKE_STRING},
-	{BYTEAOID, CONVERT_TEXT, LAKE_BINARY},
-	{NAMEOID, CONVERT_NAME, LAKE_STRING},
-	{UUIDOID, CONVERT_UUID, LAKE_UUID},
-	{JSONBOID, CONVERT_OUTPUT, LAKE_STRING}
-};
-
-/*
- * decimal(p, s) that holds every numeric of this modifier, or false when there
- * is none.  A negative scale counts zeros in front of the point; a scale past
- * the precision counts zeros after it.
- */
-static bool
-numeric_type(int32 typmod, LakeType *type)
-{
-	int			precision;
-	int			scale;
-
-	if (typmod < (int32) VARHDRSZ)
-		return false;
-	precision = ((typmod - VARHDRSZ) >> 16) & 0xffff;
-	scale = (((typmod - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-	precision = Max(precision - Min(scale, 0), scale);
-	if (precision > DECIMAL_MAX_PRECISION)
-		return false;
-	type->precision = (uint8) precision;
-	type->scale = (uint8) Max(scale, 0);
-	return true;
-}
-
-static bool
-find_mapping(ColumnConvert *c)
-{
-	for (size_t i = 0; i < lengthof(mapping); i++)
-	{
-		if (mapping[i].pg_type != c->pg_type)
-			continue;
-		c->kind = mapping[i].kind;
-		c->type.id = mapping[i].lake;
-		if (c->kind == CONVERT_NUMERIC && !numeric_type(c->typmod, &c->type))
-		{
-			c->kind = CONVERT_OUTPUT;
-			c->type.id = LAKE_STRING;
-		}
-		return true;
-	}
-	if (get_typtype(c->pg_type) != TYPTYPE_ENUM)
-		return false;
-	c->kind = CONVERT_OUTPUT;
-	c->type.id = LAKE_STRING;
-	return true;
-}
-
-bool
-convert_init(ColumnConvert *c, Oid pg_type, int32 typmod,
-			 const char *column, const char *relation,
-			 MemoryContext context, char **reason)
-{
-	Oid			function;
-	bool		varlena;
-
-	memset(c, 0, sizeof(*c));
-	c->pg_type = pg_type;
-	c->typmod = typmod;
-	c->relation = relation;
-	strlcpy(c->name, column, NAMEDATALEN);
-	if (!find_mapping(c))
-	{
-		*reason = psprintf("type \"%s\" has no mapping to a lake type", format_type_be(pg_type));
-		return false;
-	}
-	/* numbers are ASCII in every encoding */
-	if (c->type.id == LAKE_STRING && pg_type != NUMERICOID && GetDatabaseEncoding() != PG_UTF8)
-	{
-		*reason = psprintf("strings of a database with encoding \"%s\" cannot be kept in a lake, which needs UTF8",
-						   GetDatabaseEncodingName());
-		return false;
-	}
-	getTypeOutputInfo(pg_type, &function, &varlena);
-	fmgr_info_cxt(function, &c->output, context);
-	if (c->kind == CONVERT_OUTPUT)
-	{
-		getTypeInputInfo(pg_type, &function, &c->input_param);
-		fmgr_info_cxt(function, &c->input, context);
-	}
-	return true;
-}
-
-char *
-convert_type_text(Oid pg_type, int32 typmod)
-{
-	return format_type_with_typemod(pg_type, typmod);
-}
 
 pg_noreturn static void
 fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
@@ -146,6 +32,22 @@ fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
 			 errdetail("The column is of type %s, which the lake keeps as %s.",
 					   format_type_with_typemod(c->pg_type, c->typmod), lake_type_name(c->type))));
 	pg_unreachable();
+}
+
+/*
+ * A value that the lake's type cannot hold, by the table's policy.  `nearest`
+ * is what it can hold instead, NULL when nothing is near.
+ */
+static void
+append_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, int code, const char *why,
+			 const LakeValue *nearest)
+{
+	if (c->policy == CONVERT_ERROR)
+		fail_value(c, value, code, why);
+	if (c->policy == CONVERT_CLAMP && nearest != NULL)
+		column_vector_append_value(v, nearest);
+	else
+		column_append_null(v);
 }
 
 struct varlena *
@@ -169,6 +71,64 @@ convert_varlena(Datum value, MemoryContext scratch)
 		MemoryContextSwitchTo(old);
 	}
 	return p;
+}
+
+/* The largest decimal of the column's type, or the least. */
+static void
+decimal_limit(const ColumnConvert *c, ColumnVector *v, bool negative, LakeValue *limit)
+{
+	int128		power = 1;
+
+	for (int i = 0; i < c->type.precision; i++)
+		power *= 10;
+	power -= 1;
+	memset(limit, 0, sizeof(*limit));
+	if (v->layout == LAYOUT_INT64)
+		limit->u.i64 = (int64) (negative ? -power : power);
+	else
+		limit->u.i128 = negative ? -power : power;
+}
+
+static DecimalResult
+numeric_to_value(const ColumnConvert *c, const ColumnVector *v, struct varlena *p, LakeValue *value)
+{
+	memset(value, 0, sizeof(*value));
+	if (v->layout == LAYOUT_INT64)
+		return numeric_to_decimal64(VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p),
+									c->type.precision, c->type.scale, &value->u.i64);
+	return numeric_to_decimal128(VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p),
+								 c->type.precision, c->type.scale, &value->u.i128);
+}
+
+/* A numeric that is no decimal of the column's type: rounded, or the limit on its side; NaN is near nothing. */
+static void
+append_numeric_unfit(const ColumnConvert *c, ColumnVector *v, struct varlena *p, DecimalResult result,
+					 MemoryContext scratch)
+{
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Datum		value = PointerGetDatum(p);
+	const char *why = result == DECIMAL_SPECIAL ? "it is not a finite number" :
+		result == DECIMAL_INEXACT ? "it has more digits after the point" :
+		"it has more digits";
+	LakeValue	nearest;
+	bool		near = c->policy == CONVERT_CLAMP && !numeric_is_nan(DatumGetNumeric(value));
+
+	if (near)
+	{
+		Datum		zero = DirectFunctionCall1(int4_numeric, Int32GetDatum(0));
+
+		decimal_limit(c, v, DatumGetBool(DirectFunctionCall2(numeric_lt, value, zero)), &nearest);
+		if (result == DECIMAL_INEXACT)
+		{
+			Datum		rounded = DirectFunctionCall2(numeric_round, value, Int32GetDatum(c->type.scale));
+			LakeValue	fits;
+
+			if (numeric_to_value(c, v, (struct varlena *) DatumGetPointer(rounded), &fits) == DECIMAL_OK)
+				nearest = fits;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	append_unfit(c, v, value, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, why, near ? &nearest : NULL);
 }
 
 static void
@@ -201,10 +161,29 @@ append_numeric(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryConte
 			return;
 		}
 	}
-	fail_value(c, PointerGetDatum(p), ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
-			   result == DECIMAL_SPECIAL ? "it is not a finite number" :
-			   result == DECIMAL_INEXACT ? "it has more digits after the point" :
-			   "it has more digits");
+	append_numeric_unfit(c, v, p, result, scratch);
+}
+
+/* By the user's wish, with the precision of a double. */
+static void
+append_numeric_double(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
+{
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Datum		number = PointerGetDatum(convert_varlena(value, scratch));
+
+	column_append_double(v, DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, number)));
+	MemoryContextSwitchTo(old);
+}
+
+/* A date or time that is none in the lake; `nearest` in the unit of the column. */
+static void
+append_time_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, const char *why, int64 nearest)
+{
+	LakeValue	limit;
+
+	memset(&limit, 0, sizeof(limit));
+	limit.u.i64 = nearest;
+	append_unfit(c, v, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, why, &limit);
 }
 
 static void
@@ -213,9 +192,11 @@ append_date(const ColumnConvert *c, ColumnVector *v, Datum value)
 	DateADT		date = DatumGetDateADT(value);
 
 	if (unlikely(DATE_NOT_FINITE(date)))
-		fail_value(c, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "it is infinite");
-	/* the last date of PostgreSQL is far enough from the limit */
-	column_append_int32(v, date + EPOCH_DAYS);
+		append_time_unfit(c, v, value, "it is infinite",
+						  DATE_IS_NOBEGIN(date) ? CLAMP_FIRST_DAY : CLAMP_LAST_DAY);
+	else
+		/* the last date of PostgreSQL is far enough from the limit */
+		column_append_int32(v, date + EPOCH_DAYS);
 }
 
 static void
@@ -224,8 +205,9 @@ append_time(const ColumnConvert *c, ColumnVector *v, Datum value)
 	TimeADT		time = DatumGetTimeADT(value);
 
 	if (unlikely(time < 0 || time >= USECS_PER_DAY))
-		fail_value(c, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "it is past the end of the day");
-	column_append_int64(v, time);
+		append_time_unfit(c, v, value, "it is past the end of the day", USECS_PER_DAY - 1);
+	else
+		column_append_int64(v, time);
 }
 
 static void
@@ -235,11 +217,82 @@ append_timestamp(const ColumnConvert *c, ColumnVector *v, Datum value)
 	int64		micros;
 
 	if (unlikely(TIMESTAMP_NOT_FINITE(timestamp)))
-		fail_value(c, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "it is infinite");
-	if (unlikely(__builtin_add_overflow(timestamp, EPOCH_MICROS, &micros)))
-		fail_value(c, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE,
-				   "microseconds since 1970 exceed 64 bits");
-	column_append_int64(v, micros);
+		append_time_unfit(c, v, value, "it is infinite",
+						  TIMESTAMP_IS_NOBEGIN(timestamp) ? CLAMP_FIRST_DAY * USECS_PER_DAY :
+						  (CLAMP_LAST_DAY + 1) * USECS_PER_DAY - 1);
+	else if (unlikely(__builtin_add_overflow(timestamp, EPOCH_MICROS, &micros)))
+		append_time_unfit(c, v, value, "microseconds since 1970 exceed 64 bits", PG_INT64_MAX);
+	else
+		column_append_int64(v, micros);
+}
+
+/* Text of the database to UTF-8; ASCII is both. */
+static void
+append_transcoded(const ColumnConvert *c, ColumnVector *v, const char *data, size_t size, MemoryContext scratch)
+{
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	size_t		room = size * MAX_CONVERSION_GROWTH + 1;
+	char	   *utf8 = palloc_extended(room, MCXT_ALLOC_HUGE);
+	size_t		length;
+
+	if (size > PG_INT32_MAX / MAX_CONVERSION_GROWTH)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("cannot convert %zu bytes of column \"%s\" of \"%s\" to UTF8", size, c->name, c->relation)));
+	(void) pg_do_encoding_conversion_buf(c->to_utf8, GetDatabaseEncoding(), PG_UTF8,
+										 (unsigned char *) unconstify(char *, data), (int) size,
+										 (unsigned char *) utf8, (int) room, false);
+	length = strlen(utf8);
+	column_append_bytes(v, utf8, (uint32) length);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+append_text(const ColumnConvert *c, ColumnVector *v, const char *data, size_t size, MemoryContext scratch)
+{
+	if (unlikely(OidIsValid(c->to_utf8)) && !utf8_is_ascii(data, size))
+		append_transcoded(c, v, data, size, scratch);
+	else
+		column_append_bytes(v, data, (uint32) size);
+}
+
+/* As PostgreSQL 16 writes it; older ones write bytes that are no text. */
+static void
+append_char(ColumnVector *v, Datum value)
+{
+	uint8		byte = (uint8) DatumGetChar(value);
+	char		text[8];
+
+	if (byte < 0x80)
+	{
+		column_append_bytes(v, &byte, byte != 0);
+		return;
+	}
+	snprintf(text, sizeof(text), "\\%03o", byte);
+	column_append_bytes(v, text, 4);
+}
+
+static void
+append_money(ColumnVector *v, Datum value)
+{
+	int64		money = DatumGetCash(value);
+	uint64		magnitude = money < 0 ? -(uint64) money : (uint64) money;
+	char		text[32];
+	int			size;
+
+	size = snprintf(text, sizeof(text), "%s" UINT64_FORMAT ".%02d", money < 0 ? "-" : "",
+					magnitude / MONEY_UNITS, (int) (magnitude % MONEY_UNITS));
+	column_append_bytes(v, text, (uint32) size);
+}
+
+static void
+append_send(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
+{
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	bytea	   *data = SendFunctionCall(unconstify(FmgrInfo *, &c->send), value);
+
+	column_append_bytes(v, VARDATA_ANY(data), (uint32) VARSIZE_ANY_EXHDR(data));
+	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -248,7 +301,7 @@ append_output(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContex
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &c->output), value);
 
-	column_append_bytes(v, text, (uint32) strlen(text));
+	append_text(c, v, text, strlen(text), scratch);
 	MemoryContextSwitchTo(old);
 }
 
@@ -289,16 +342,31 @@ convert_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryConte
 		case CONVERT_NUMERIC:
 			append_numeric(c, v, value, scratch);
 			break;
+		case CONVERT_NUMERIC_DOUBLE:
+			append_numeric_double(c, v, value, scratch);
+			break;
 		case CONVERT_TEXT:
 			p = convert_varlena(value, scratch);
-			column_append_bytes(v, VARDATA_ANY(p), (uint32) VARSIZE_ANY_EXHDR(p));
+			append_text(c, v, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), scratch);
 			break;
 		case CONVERT_NAME:
-			column_append_bytes(v, NameStr(*DatumGetName(value)),
-								(uint32) strnlen(NameStr(*DatumGetName(value)), NAMEDATALEN));
+			append_text(c, v, NameStr(*DatumGetName(value)),
+						strnlen(NameStr(*DatumGetName(value)), NAMEDATALEN), scratch);
 			break;
 		case CONVERT_UUID:
 			column_append_fixed(v, DatumGetUUIDP(value)->data);
+			break;
+		case CONVERT_OID:
+			column_append_int64(v, (int64) DatumGetObjectId(value));
+			break;
+		case CONVERT_CHAR:
+			append_char(v, value);
+			break;
+		case CONVERT_MONEY:
+			append_money(v, value);
+			break;
+		case CONVERT_SEND:
+			append_send(c, v, value, scratch);
 			break;
 		case CONVERT_OUTPUT:
 			append_output(c, v, value, scratch);
@@ -318,11 +386,12 @@ constant_numeric(const ColumnConvert *c, Datum value, LakeValue *out)
 								 c->type.scale, &out->u.i128) == DECIMAL_OK;
 }
 
-static void
+static bool
 constant_bytes(const char *data, size_t size, LakeValue *out)
 {
 	out->u.bytes.data = data;
 	out->u.bytes.size = (uint32) size;
+	return true;
 }
 
 bool
@@ -363,18 +432,25 @@ convert_constant(const ColumnConvert *c, Datum value, LakeValue *out)
 		case CONVERT_NUMERIC:
 			return constant_numeric(c, value, out);
 		case CONVERT_TEXT:
+			/* in another encoding the bytes would be others */
+			if (OidIsValid(c->to_utf8))
+				return false;
 			/* char(n) compares without its trailing blanks, which bytes do not */
 			if (c->pg_type == BPCHAROID)
 				return false;
 			p = convert_varlena(value, CurrentMemoryContext);
-			constant_bytes(VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), out);
-			return true;
+			return constant_bytes(VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), out);
 		case CONVERT_NAME:
-			constant_bytes(NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))), out);
-			return true;
+			return constant_bytes(NameStr(*DatumGetName(value)), strlen(NameStr(*DatumGetName(value))), out);
 		case CONVERT_UUID:
-			constant_bytes((const char *) DatumGetUUIDP(value)->data, UUID_LEN, out);
+			return constant_bytes((const char *) DatumGetUUIDP(value)->data, UUID_LEN, out);
+		case CONVERT_OID:
+			out->u.i64 = (int64) DatumGetObjectId(value);
 			return true;
+		case CONVERT_NUMERIC_DOUBLE:
+		case CONVERT_CHAR:
+		case CONVERT_MONEY:
+		case CONVERT_SEND:
 		case CONVERT_OUTPUT:
 			/* numerics, enums and jsonb order, and partly equal, otherwise than their text */
 			return false;

@@ -9,11 +9,20 @@
  *
  * Exactness (invariant I6): a value either arrives unchanged or raises an
  * error that names the column, the type and the value; nothing is rounded,
- * truncated or replaced.  Types without a mapping are refused by
- * convert_init, which returns false and a reason.
+ * truncated or replaced, unless the table's policy says so.
  *
- * Text of the types that Iceberg lacks is canonical: it does not depend on
- * the session's DateStyle, IntervalStyle, extra_float_digits or locale.
+ * A type that Iceberg lacks is kept as the text of its output function and
+ * read back through its input function.  That text is canonical because
+ * those who append settle DateStyle, IntervalStyle, TimeZone,
+ * extra_float_digits and bytea_output (pipeline/session.h), and because the
+ * types whose text says something else in another session have a form of
+ * their own: money (its text depends on lc_monetary, here it is digits with
+ * two places), xml (its input depends on xmloption, here the stored
+ * document is taken as it is), "char" (bytes above 127 are no text), and oid
+ * with its aliases such as regclass (names move, and are looked up in
+ * catalogs that change; here they are numbers).
+ *
+ * Text in the lake is UTF-8 whatever the encoding of the database.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,11 +47,33 @@ typedef enum ConvertKind
 	CONVERT_TIME,
 	CONVERT_TIMESTAMP,			/* both kinds */
 	CONVERT_NUMERIC,			/* to decimal */
-	CONVERT_TEXT,				/* varlena whose payload is the value: text, varchar, bpchar, json, bytea */
+	CONVERT_NUMERIC_DOUBLE,		/* by option only: numeric to double, rounded */
+	CONVERT_TEXT,				/* varlena whose payload is the value: text, varchar, bpchar, json, xml, bytea */
 	CONVERT_NAME,
 	CONVERT_UUID,
-	CONVERT_OUTPUT				/* through the type's output and input functions: numeric without precision, jsonb, enum */
+	CONVERT_OID,				/* oid, xid, cid and reg...: to long */
+	CONVERT_CHAR,				/* "char": bytes above 127 as \ooo */
+	CONVERT_MONEY,				/* to text: digits, two after the point */
+	CONVERT_SEND,				/* through the type's send and receive functions: PostGIS, as EWKB */
+	CONVERT_OUTPUT				/* through the type's output and input functions: the rest */
 } ConvertKind;
+
+/* What becomes of a value that the lake's type cannot hold. */
+typedef enum ConvertPolicy
+{
+	CONVERT_ERROR,
+	CONVERT_NULL,
+	CONVERT_CLAMP				/* the nearest it can hold; null when there is none (NaN) */
+} ConvertPolicy;
+
+/* What a table's options say of one column; needed where columns are written. */
+typedef struct ConvertOptions
+{
+	ConvertPolicy policy;
+	bool		text_bytes;		/* text of a database with encoding SQL_ASCII: keep it as binary */
+	bool		typed;			/* not the usual lake type but this one */
+	LakeType	type;
+} ConvertOptions;
 
 typedef struct ColumnConvert
 {
@@ -52,19 +83,32 @@ typedef struct ColumnConvert
 	int32		typmod;
 	char		name[NAMEDATALEN];	/* of the column, for messages */
 	FmgrInfo	output;			/* CONVERT_OUTPUT; for all: values in messages */
-	FmgrInfo	input;			/* CONVERT_OUTPUT, reading */
+	FmgrInfo	input;			/* CONVERT_OUTPUT; CONVERT_SEND: the receive function */
+	FmgrInfo	send;			/* CONVERT_SEND */
 	Oid			input_param;
+	ConvertPolicy policy;
+	Oid			to_utf8;		/* conversions of strings, when the database's encoding is another */
+	Oid			from_utf8;
 	const char *relation;		/* qualified name, for messages */
 } ColumnConvert;
 
 /*
- * Sets up *c for a column of (pg_type, typmod).  Looks into the catalogs, so
- * call it inside a transaction.  Function state goes to `context`.  On false
- * *reason is a message such as 'type "point" has no mapping to a lake type'.
+ * Sets up *c for a column of (pg_type, typmod); a domain is its base type.
+ * Looks into the catalogs, so call it inside a transaction.  Function state
+ * goes to `context`.  `options` NULL: for reading alone.  On false *reason is
+ * a message such as 'type "integer" cannot be kept as lake type date'.
  */
 extern bool convert_init(ColumnConvert *c, Oid pg_type, int32 typmod,
 						 const char *column, const char *relation,
+						 const ConvertOptions *options,
 						 MemoryContext context, char **reason);
+
+/* May convert_append put a null for a value that is none?  (By the policy.) */
+extern bool convert_makes_nulls(const ColumnConvert *c);
+
+/* Any type over a lake string, through its input function alone. */
+extern void convert_init_input(ColumnConvert *c, Oid pg_type, int32 typmod,
+							   const char *column, const char *relation, MemoryContext context);
 
 /*
  * Append a non-null Datum.  A varlena must be in memory already (inline,

@@ -18,8 +18,11 @@
 #include "base/utf8.h"
 #include "catalog/pg_type.h"
 #include "column/convert_internal.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/cash.h"
 #include "utils/date.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -35,6 +38,7 @@ typedef struct FormJob
 	Datum	   *values;
 	const bool *isnull;			/* NULL: none is */
 	int			stride;
+	bool		any_bytes;		/* text need not be UTF-8: it is in the database's encoding already */
 } FormJob;
 
 static inline Datum *
@@ -258,7 +262,7 @@ slot_bytes(const ColumnVector *v, uint32 slot, uint32 *size)
 static void
 check_text(const FormJob *job, const char *data, uint32 size)
 {
-	size_t		valid = utf8_valid_prefix(data, size, true);
+	size_t		valid = job->any_bytes ? strnlen(data, size) : utf8_valid_prefix(data, size, true);
 
 	if (unlikely(valid != size))
 		ereport(ERROR,
@@ -281,7 +285,8 @@ character_limit(const ColumnConvert *c)
 static uint32
 missing_blanks(const FormJob *job, const char *data, uint32 size, uint32 limit)
 {
-	uint32		characters = utf8_length(data, size);
+	uint32		characters = GetDatabaseEncoding() == PG_UTF8 ? utf8_length(data, size) :
+		(uint32) pg_mbstrlen_with_len(data, (int) size);
 
 	if (characters > limit)
 		ereport(ERROR,
@@ -357,6 +362,115 @@ form_name(const FormJob *job)
 }
 
 static void
+form_oid(const FormJob *job)
+{
+	const int64 *values = (const int64 *) job->v->values;
+
+	if (job->v->layout == LAYOUT_INT32)
+	{
+		const int32 *narrow = (const int32 *) job->v->values;
+
+		FORM_EACH(job,
+				  if (unlikely(narrow[slot] < 0))
+				  fail_range_int(job, narrow[slot]);
+				  *out = ObjectIdGetDatum((Oid) narrow[slot]));
+		return;
+	}
+	FORM_EACH(job,
+			  if (unlikely(values[slot] < 0 || values[slot] > PG_UINT32_MAX))
+			  fail_range_int(job, values[slot]);
+			  *out = ObjectIdGetDatum((Oid) values[slot]));
+}
+
+pg_noreturn static void
+fail_text(const FormJob *job, const char *data, uint32 size)
+{
+	fail_range(job, psprintf("\"%.*s\"", (int) Min(size, 100), data));
+}
+
+static void
+form_char(const FormJob *job)
+{
+	for (uint32 i = 0; i < job->n; i++)
+	{
+		uint32		size;
+		const uint8 *p = (const uint8 *) slot_bytes(job->v, job->slots[i], &size);
+		int			value = size == 0 ? 0 : p[0];
+
+		if (size == 4 && p[0] == '\\' && p[1] >= '2' && p[1] <= '3' &&
+			p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7')
+			value = (p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0');
+		else if (size > 1 || value >= 0x80)
+			fail_text(job, (const char *) p, size);
+		*job_value(job, i) = CharGetDatum((char) value);
+	}
+}
+
+/* "-12.34" to units; false when it is nothing like that. */
+static bool
+read_money(const char *p, uint32 size, int64 *money)
+{
+	bool		negative = size > 0 && *p == '-';
+	uint32		point = size - 3;
+	int64		value = 0;
+
+	if (size < 4u + negative || p[point] != '.')
+		return false;
+	for (uint32 i = negative; i < size; i++)
+	{
+		int			digit = p[i] - '0';
+
+		if (i == point)
+			continue;
+		if (digit < 0 || digit > 9 || __builtin_mul_overflow(value, (int64) 10, &value) ||
+			__builtin_sub_overflow(value, (int64) digit, &value))
+			return false;
+	}
+	*money = value;
+	return negative || !__builtin_sub_overflow((int64) 0, value, money);
+}
+
+static void
+form_money(const FormJob *job)
+{
+	for (uint32 i = 0; i < job->n; i++)
+	{
+		uint32		size;
+		const char *data = slot_bytes(job->v, job->slots[i], &size);
+		int64		money = 0;
+
+		if (!job_isnull(job, i) && !read_money(data, size, &money))
+			fail_text(job, data, size);
+		*job_value(job, i) = CashGetDatum(money);
+	}
+}
+
+static void
+form_receive(const FormJob *job)
+{
+	FmgrInfo   *receive = unconstify(FmgrInfo *, &job->c->input);
+	StringInfoData copy;
+
+	initStringInfo(&copy);
+	for (uint32 i = 0; i < job->n; i++)
+	{
+		uint32		size;
+		const char *data = slot_bytes(job->v, job->slots[i], &size);
+
+		CHECK_FOR_INTERRUPTS();
+		*job_value(job, i) = (Datum) 0;
+		if (job_isnull(job, i))
+			continue;
+		resetStringInfo(&copy);
+		if (size >= MaxAllocSize)
+			fail_range(job, psprintf("of %u bytes", size));
+		appendBinaryStringInfo(&copy, data, (int) size);
+		*job_value(job, i) = ReceiveFunctionCall(receive, &copy, job->c->input_param, job->c->typmod);
+	}
+	pfree(copy.data);
+}
+
+static void
 form_input(const FormJob *job)
 {
 	FmgrInfo   *input = unconstify(FmgrInfo *, &job->c->input);
@@ -412,6 +526,10 @@ choose_form(const ColumnConvert *c, LakeType from)
 		[CONVERT_TEXT] = form_text,
 		[CONVERT_NAME] = form_name,
 		[CONVERT_UUID] = form_uuid,
+		[CONVERT_OID] = form_oid,
+		[CONVERT_CHAR] = form_char,
+		[CONVERT_MONEY] = form_money,
+		[CONVERT_SEND] = form_receive,
 		[CONVERT_OUTPUT] = form_input
 	};
 
@@ -424,6 +542,9 @@ choose_form(const ColumnConvert *c, LakeType from)
 	}
 	if (c->pg_type == BYTEAOID && from.id == LAKE_FIXED)
 		return form_text;
+	/* strings kept as bytes, because nobody knew their encoding */
+	if (c->type.id == LAKE_STRING && from.id == LAKE_BINARY && GetDatabaseEncoding() == PG_SQL_ASCII)
+		return same[c->kind];
 	return lake_type_promotes(from, c->type) ? same[c->kind] : NULL;
 }
 
@@ -431,6 +552,73 @@ bool
 convert_reads(const ColumnConvert *c, LakeType from)
 {
 	return choose_form(c, from) != NULL;
+}
+
+/*
+ * The strings of a job in the database's encoding: a vector that its slots
+ * then number from 0.  ASCII is copied as it is.
+ */
+static ColumnVector *
+transcode(const FormJob *job)
+{
+	ColumnVector *v = column_vector_create(CurrentMemoryContext, job->v->type, job->n);
+	char	   *buffer = NULL;
+	size_t		room = 0;
+
+	for (uint32 i = 0; i < job->n; i++)
+	{
+		uint32		size;
+		const char *data = slot_bytes(job->v, job->slots[i], &size);
+		size_t		need;
+
+		check_text(job, data, size);
+		if (utf8_is_ascii(data, size))
+		{
+			column_append_bytes(v, data, size);
+			continue;
+		}
+		if (size > PG_INT32_MAX / MAX_CONVERSION_GROWTH)
+			fail_range(job, psprintf("of %u bytes", size));
+		need = (size_t) size * MAX_CONVERSION_GROWTH + 1;
+		if (room < need)
+		{
+			if (buffer)
+				pfree(buffer);
+			room = need;
+			buffer = palloc_extended(room, MCXT_ALLOC_HUGE);
+		}
+		(void) pg_do_encoding_conversion_buf(job->c->from_utf8, PG_UTF8, GetDatabaseEncoding(),
+											 (unsigned char *) unconstify(char *, data), (int) size,
+											 (unsigned char *) buffer, (int) room, false);
+		column_append_bytes(v, buffer, (uint32) strlen(buffer));
+	}
+	if (buffer)
+		pfree(buffer);
+	return v;
+}
+
+/* Runs a job, its strings in the database's encoding first. */
+static void
+form_values(form_fn form, const FormJob *job)
+{
+	FormJob		own = *job;
+	uint32	   *slots;
+
+	own.any_bytes = GetDatabaseEncoding() == PG_SQL_ASCII;
+	if (!OidIsValid(job->c->from_utf8) || job->v->type.id != LAKE_STRING)
+	{
+		form(&own);
+		return;
+	}
+	slots = MemoryContextAllocHuge(CurrentMemoryContext, (size_t) job->n * sizeof(uint32));
+	for (uint32 i = 0; i < job->n; i++)
+		slots[i] = i;
+	own.v = transcode(&own);
+	own.slots = slots;
+	own.any_bytes = true;
+	form(&own);
+	column_vector_free(unconstify(ColumnVector *, own.v));
+	pfree(slots);
 }
 
 /* Each distinct value once, then a copy of its Datum for each row. */
@@ -449,7 +637,7 @@ form_distinct(form_fn form, const FormJob *rows)
 	job.values = distinct;
 	job.isnull = NULL;
 	job.stride = 1;
-	form(&job);
+	form_values(form, &job);
 	FORM_EACH(rows, *out = distinct[slot]);
 	pfree(slots);
 	pfree(distinct);
@@ -459,7 +647,7 @@ static bool
 by_reference(ConvertKind kind)
 {
 	return kind == CONVERT_NUMERIC || kind == CONVERT_TEXT || kind == CONVERT_NAME ||
-		kind == CONVERT_UUID || kind == CONVERT_OUTPUT;
+		kind == CONVERT_UUID || kind == CONVERT_SEND || kind == CONVERT_OUTPUT;
 }
 
 void
@@ -481,7 +669,7 @@ convert_form(const ColumnConvert *c, const ColumnVector *v,
 		job.isnull = isnull;
 	if (v->codes == NULL)
 	{
-		form(&job);
+		form_values(form, &job);
 		return;
 	}
 
@@ -500,6 +688,6 @@ convert_form(const ColumnConvert *c, const ColumnVector *v,
 	if (by_reference(c->kind) && v->dictionary->length <= n)
 		form_distinct(form, &job);
 	else
-		form(&job);
+		form_values(form, &job);
 	pfree(codes);
 }

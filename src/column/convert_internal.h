@@ -17,6 +17,13 @@
 #define EPOCH_DAYS 10957
 #define EPOCH_MICROS INT64CONST(946684800000000)
 
+/* What infinite dates are clamped to, days since 1970: years 1 and 9999, which every engine has. */
+#define CLAMP_FIRST_DAY INT64CONST(-719162)
+#define CLAMP_LAST_DAY INT64CONST(2932896)
+
+/* Units of a money value in the whole that its text in the lake counts. */
+#define MONEY_UNITS 100
+
 /* Bytes that decimal_to_numeric may write: header, and digits of 18 or 38 decimal places. */
 #define NUMERIC_SPACE_INT64 24
 #define NUMERIC_SPACE_INT128 32

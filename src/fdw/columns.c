@@ -16,24 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-/* A lake string through the input function of the column's type. */
-static void
-convert_init_input(ColumnConvert *convert, Oid pg_type, int32 typmod,
-				   const char *column, const char *relation, MemoryContext context)
-{
-	Oid			function;
-
-	memset(convert, 0, sizeof(ColumnConvert));
-	convert->kind = CONVERT_OUTPUT;
-	convert->type.id = LAKE_STRING;
-	convert->pg_type = pg_type;
-	convert->typmod = typmod;
-	strlcpy(convert->name, column, NAMEDATALEN);
-	convert->relation = relation;
-	getTypeInputInfo(pg_type, &function, &convert->input_param);
-	fmgr_info_cxt(function, &convert->input, context);
-}
-
 bool
 fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType type,
 				 const char *column, const char *relation, MemoryContext context, char **reason)
@@ -50,7 +32,7 @@ fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType typ
 	/* the relcache's copy may go away before the scan does */
 	relation = MemoryContextStrdup(context, relation);
 	*reason = NULL;
-	mapped = convert_init(convert, pg_type, typmod, column, relation, context, reason);
+	mapped = convert_init(convert, pg_type, typmod, column, relation, NULL, context, reason);
 	if (mapped && convert_reads(convert, type))
 		return true;
 
@@ -92,6 +74,10 @@ column_filterable(const ColumnConvert *convert, const IcebergField *field, const
 		case CONVERT_FLOAT4:
 		case CONVERT_FLOAT8:
 			return true;		/* pushdown_filter.c looks at the field's type */
+		case CONVERT_NUMERIC_DOUBLE:
+		case CONVERT_CHAR:
+		case CONVERT_MONEY:
+		case CONVERT_SEND:
 		case CONVERT_OUTPUT:
 			return false;
 		default:

@@ -265,6 +265,8 @@ append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 		else
 			convert_append(&c->convert, v, value, batch->scratch);
 	}
+	if (!batch->scratch->isReset)
+		MemoryContextReset(batch->scratch);
 	if (n == b->marks_capacity)
 	{
 		b->marks_capacity *= 2;
@@ -293,6 +295,8 @@ append_delete(Batch *batch, PipelineTable *t, const DecodeRow *old_row)
 		else
 			convert_append(&c->convert, b->keys[k], value, batch->scratch);
 	}
+	if (!batch->scratch->isReset)
+		MemoryContextReset(batch->scratch);
 	if (b->ndeletes == b->deletes_capacity)
 	{
 		b->deletes_capacity *= 2;

@@ -44,12 +44,22 @@ typedef enum TableState
 
 extern const char *const table_state_names[];
 
-/* How files are written; from the options of pipeline and table. */
+/* A column whose lake type an option gives. */
+typedef struct ColumnOption
+{
+	char		name[NAMEDATALEN];
+	LakeType	type;
+} ColumnOption;
+
+/* How values are kept and files are written; from the options of pipeline and table. */
 typedef struct WriteOptions
 {
 	ParquetWriterOptions parquet;
 	ParquetEncodingChoice encoding;
 	uint64		file_bytes;		/* a larger file is closed and a new one begun */
+	ConvertPolicy policy;
+	bool		text_bytes;		/* SQL_ASCII: text as binary */
+	List	   *columns;		/* of ColumnOption *, the table's before the pipeline's */
 } WriteOptions;
 
 typedef struct TableColumn

@@ -184,7 +184,9 @@ load_tables(Pipeline *p)
 		t->lsn = (XLogRecPtr) result_int64(i, 7);
 		token = result_text(p->context, i, 8);
 		strlcpy(t->copy_token, token ? token : "", sizeof(t->copy_token));
+		old = MemoryContextSwitchTo(p->context);
 		registry_write_options(p->options, result_list(p->context, i, 9), &t->write);
+		MemoryContextSwitchTo(old);
 	}
 }
 

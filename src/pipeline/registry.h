@@ -19,6 +19,12 @@
 extern void registry_check_options(List *options);
 extern void registry_write_options(List *pipeline_options, List *table_options, WriteOptions *out);
 
+/* `to` is a copy in `context` or all zeroes, and becomes one of `from`. */
+extern void write_options_copy(WriteOptions *to, const WriteOptions *from, MemoryContext context);
+
+/* What they say of one column; with `exact`, its values are never replaced. */
+extern void write_options_column(const WriteOptions *w, const char *name, bool exact, ConvertOptions *out);
+
 /* By id, with its tables; NULL when there is no such row (or no extension). Its context is a child of the current one. */
 extern Pipeline *registry_load(int32 pipeline_id);
 

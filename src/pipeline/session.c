@@ -23,6 +23,7 @@ session_settle(void)
 		{"search_path", "pg_catalog, pg_temp"},
 		{"DateStyle", "ISO, YMD"},
 		{"IntervalStyle", "postgres"},
+		{"TimeZone", "UTC"},
 		{"extra_float_digits", "1"},
 		{"bytea_output", "hex"},
 		{"statement_timeout", "0"},

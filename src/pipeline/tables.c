@@ -74,6 +74,8 @@ pipeline_table_problem(Oid relid, List *publications)
 	for (int i = 0; i < rel->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(rel->desc, i);
+		/* the options of the table, which are not there yet, can only allow more */
+		ConvertOptions options = {.text_bytes = true};
 		ColumnConvert convert;
 		char	   *reason;
 
@@ -81,7 +83,7 @@ pipeline_table_problem(Oid relid, List *publications)
 			continue;
 		ncolumns++;
 		if (!convert_init(&convert, att->atttypid, att->atttypmod, NameStr(att->attname),
-						  rel->table, CurrentMemoryContext, &reason))
+						  rel->table, &options, CurrentMemoryContext, &reason))
 			return psprintf("column \"%s\" of table %s cannot be mirrored: %s", NameStr(att->attname),
 							quote_qualified_identifier(rel->schema, rel->table), reason);
 	}
@@ -93,20 +95,24 @@ pipeline_table_problem(Oid relid, List *publications)
 
 /* Fills one column; false with the reason when its type has no mapping. */
 static bool
-setup_column(PipelineTable *t, TableColumn *c, Form_pg_attribute att, char **problem)
+setup_column(PipelineTable *t, TableColumn *c, Form_pg_attribute att, bool exact, char **problem)
 {
+	ConvertOptions options;
 	char	   *reason;
 
 	c->attnum = att->attnum;
 	c->name = pstrdup(NameStr(att->attname));
 	c->type = att->atttypid;
 	c->typmod = att->atttypmod;
-	c->notnull = att->attnotnull;
 	c->varlena = att->attlen == -1;
 	c->field_id = att->attnum;
+	write_options_column(&t->write, c->name, exact, &options);
 	if (convert_init(&c->convert, c->type, c->typmod, c->name,
-					 quote_qualified_identifier(t->schema, t->table), t->context, &reason))
+					 quote_qualified_identifier(t->schema, t->table), &options, t->context, &reason))
+	{
+		c->notnull = att->attnotnull && !convert_makes_nulls(&c->convert);
 		return true;
+	}
 	*problem = psprintf("column \"%s\" of table %s cannot be mirrored: %s", c->name,
 						quote_qualified_identifier(t->schema, t->table), reason);
 	return false;
@@ -122,11 +128,16 @@ setup_columns(PipelineTable *t, const DecodeRelation *rel, char **problem)
 	t->ncolumns = t->nkeys = 0;
 	for (int i = 0; i < rel->desc->natts; i++)
 	{
+		bool		key = rel->has_key && rel->key[i];
+
+		/* with FULL, rows that are the same in the lake may stand for each other */
+		bool		exact = key && rel->replica_identity != REPLICA_IDENTITY_FULL;
+
 		if (!rel->published[i])
 			continue;
-		if (!setup_column(t, &t->columns[t->ncolumns], TupleDescAttr(rel->desc, i), problem))
+		if (!setup_column(t, &t->columns[t->ncolumns], TupleDescAttr(rel->desc, i), exact, problem))
 			return false;
-		if (rel->has_key && rel->key[i])
+		if (key)
 			t->keys[t->nkeys++] = t->ncolumns;
 		t->ncolumns++;
 	}

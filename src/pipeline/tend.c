@@ -143,7 +143,7 @@ adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 		pipeline_table_close(mine);
 	mine->state = theirs->state;
 	mine->lsn = theirs->lsn;
-	mine->write = theirs->write;
+	write_options_copy(&mine->write, &theirs->write, p->context);
 	strlcpy(mine->copy_token, theirs->copy_token, sizeof(mine->copy_token));
 	for (int i = 0; mine->opened && i < mine->ncolumns; i++)
 		mine->parquet[i].encoding = mine->write.encoding;

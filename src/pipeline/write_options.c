@@ -1,7 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * write_options.c
- *	  How files are written: the options of a pipeline and of a table.
+ *	  How values are kept and files are written: the options of a pipeline and
+ *	  of a table.
+ *
+ * Beside the options with fixed names there is column.NAME=TYPE, which keeps
+ * a column as another lake type than the usual one.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +15,11 @@
 #include "codec/codec.h"
 #include "pipeline/registry.h"
 
+#define COLUMN_PREFIX "column."
+
 static const char *const encoding_names[] = {"auto", "plain", "delta", "split", "compact", NULL};
+static const char *const policy_names[] = {"error", "null", "clamp", NULL};
+static const char *const sql_ascii_names[] = {"refuse", "bytes", NULL};
 
 /* Filled with the codecs that can write at first use. */
 static OptionSpec specs[] = {
@@ -22,6 +30,8 @@ static OptionSpec specs[] = {
 	{"row_group_bytes", 1, OPTION_BYTES, 1024 * 1024, INT64CONST(4) << 30, NULL, "bytes of a row group before encoding"},
 	{"page_bytes", 1, OPTION_BYTES, 4096, 64 * 1024 * 1024, NULL, "bytes of a page before compression"},
 	{"file_bytes", 1, OPTION_BYTES, 1024 * 1024, INT64CONST(64) << 30, NULL, "a data file that is larger is closed"},
+	{"unsupported_values", 1, OPTION_ENUM, 0, 0, policy_names, "what becomes of a value that the lake cannot hold"},
+	{"sql_ascii", 1, OPTION_ENUM, 0, 0, sql_ascii_names, "text of a database with encoding SQL_ASCII"},
 	{NULL}
 };
 
@@ -67,11 +77,58 @@ apply_file_bytes(WriteOptions *w, int64 value)
 	w->file_bytes = (uint64) value;
 }
 
+static void
+apply_policy(WriteOptions *w, int64 value)
+{
+	w->policy = (ConvertPolicy) value;
+}
+
+static void
+apply_sql_ascii(WriteOptions *w, int64 value)
+{
+	w->text_bytes = value != 0;
+}
+
 /* In the order of specs. */
 static void (*const appliers[]) (WriteOptions *, int64) = {
 	apply_codec, apply_level, apply_encoding, apply_row_group_rows,
-	apply_row_group_bytes, apply_page_bytes, apply_file_bytes
+	apply_row_group_bytes, apply_page_bytes, apply_file_bytes, apply_policy, apply_sql_ascii
 };
+
+/* column.NAME=TYPE; NULL when it is another option. */
+static ColumnOption *
+parse_column(const char *text)
+{
+	ColumnOption *column;
+	const char *eq = strrchr(text, '=');
+
+	if (strncmp(text, COLUMN_PREFIX, strlen(COLUMN_PREFIX)) != 0 || eq == NULL)
+		return NULL;
+	text += strlen(COLUMN_PREFIX);
+	column = palloc0(sizeof(ColumnOption));
+	strlcpy(column->name, text, Min((size_t) (eq - text) + 1, NAMEDATALEN));
+	if (!lake_type_parse(eq + 1, &column->type))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid lake type \"%s\" for column \"%s\"", eq + 1, column->name),
+				 errhint("Write for instance string, double or decimal(38, 9).")));
+	return column;
+}
+
+static const ColumnOption *
+find_column(List *columns, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		ColumnOption *column = lfirst(lc);
+
+		if (strcmp(column->name, name) == 0)
+			return column;
+	}
+	return NULL;
+}
 
 /* Splits "name=value", finds the option, checks the value. */
 static const OptionSpec *
@@ -98,12 +155,24 @@ registry_check_options(List *options)
 {
 	ListCell   *lc;
 	const OptionSpec *seen[lengthof(appliers)] = {0};
+	List	   *columns = NIL;
 
 	foreach(lc, options)
 	{
+		ColumnOption *column = parse_column(lfirst(lc));
+		const OptionSpec *spec;
 		char	   *value;
-		const OptionSpec *spec = parse(lfirst(lc), &value);
 
+		if (column != NULL)
+		{
+			if (find_column(columns, column->name) != NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("option \"%s%s\" provided more than once", COLUMN_PREFIX, column->name)));
+			columns = lappend(columns, column);
+			continue;
+		}
+		spec = parse(lfirst(lc), &value);
 		if (seen[spec - specs])
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -119,9 +188,16 @@ apply_list(List *options, WriteOptions *out)
 
 	foreach(lc, options)
 	{
+		ColumnOption *column = parse_column(lfirst(lc));
+		const OptionSpec *spec;
 		char	   *value;
-		const OptionSpec *spec = parse(lfirst(lc), &value);
 
+		if (column != NULL)
+		{
+			out->columns = lappend(out->columns, column);
+			continue;
+		}
+		spec = parse(lfirst(lc), &value);
 		appliers[spec - specs] (out, option_value(spec, value));
 	}
 }
@@ -129,9 +205,50 @@ apply_list(List *options, WriteOptions *out)
 void
 registry_write_options(List *pipeline_options, List *table_options, WriteOptions *out)
 {
+	List	   *pipeline_columns;
+
 	parquet_writer_defaults(&out->parquet);
 	out->encoding = PARQUET_ENCODING_AUTO;
 	out->file_bytes = UINT64CONST(512) * 1024 * 1024;
+	out->policy = CONVERT_ERROR;
+	out->text_bytes = false;
+	out->columns = NIL;
 	apply_list(pipeline_options, out);
+	pipeline_columns = out->columns;
+	out->columns = NIL;
 	apply_list(table_options, out);
+	out->columns = list_concat(out->columns, pipeline_columns);
+}
+
+void
+write_options_column(const WriteOptions *w, const char *name, bool exact, ConvertOptions *out)
+{
+	const ColumnOption *column = find_column(w->columns, name);
+
+	memset(out, 0, sizeof(*out));
+	/* such a column is a key: made null or clamped it would be another row's */
+	out->policy = exact ? CONVERT_ERROR : w->policy;
+	out->text_bytes = w->text_bytes;
+	out->typed = column != NULL;
+	if (column != NULL)
+		out->type = column->type;
+}
+
+void
+write_options_copy(WriteOptions *to, const WriteOptions *from, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	ListCell   *lc;
+
+	list_free_deep(to->columns);
+	*to = *from;
+	to->columns = NIL;
+	foreach(lc, from->columns)
+	{
+		ColumnOption *column = palloc(sizeof(ColumnOption));
+
+		*column = *(ColumnOption *) lfirst(lc);
+		to->columns = lappend(to->columns, column);
+	}
+	MemoryContextSwitchTo(old);
 }

@@ -55,8 +55,20 @@ def source_expression(name, pg_type, lake_type):
         return f"(extract(epoch from {column}) * 1000000)::bigint"
     if lake_type == "float":
         return f"{column}::float8"
-    if lake_type in ("uuid",) or (lake_type == "string" and pg_type not in ("bpchar", "varchar", "text", "name")):
+    if pg_type == "money":  # digits, whatever the locale of the session
+        return f"{column}::numeric::text"
+    if pg_type == "char":
+        octal = f"format('\\%s%s%s', ({column}::int4 & 255) >> 6, ({column}::int4 & 63) >> 3, {column}::int4 & 7)"
+        return f"CASE WHEN {column}::int4 < 0 THEN {octal} ELSE {column}::text END"
+    if pg_type in ("geometry", "geography"):
+        return f"{column}::bytea"
+    if lake_type == "long" and pg_type not in ("int2", "int4", "int8"):  # oid and its kin
+        return f"{column}::text::int8" if pg_type in ("xid", "cid") else f"{column}::oid::int8"
+    if lake_type == "uuid" or pg_type == "xml":
         return f"{column}::text"
+    # not a cast, which has other words for inet than its output function
+    if lake_type == "string" and pg_type not in ("bpchar", "varchar", "text", "name"):
+        return f"CASE WHEN {column} IS NOT NULL THEN pg_catalog.format('%s', {column}) END"
     return column
 
 
@@ -104,6 +116,9 @@ class Engines:
         # one state of source and catalog for all that is compared
         self.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor = self.connection.cursor()
+        # text in the form that the lake keeps, whatever the database says
+        cursor.execute("SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; "
+                       "SET extra_float_digits = 1")
         cursor.execute("SELECT unnest(srvoptions) FROM pg_foreign_server WHERE srvname = %s", (args.lake,))
         options = dict(row[0].split("=", 1) for row in cursor.fetchall())
         if not options:

@@ -1,0 +1,119 @@
+# What becomes of values that Iceberg cannot hold: the policies error, null and clamp, and columns kept as another type.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnTest;
+
+my $db = 'postgres';
+my $node = TarnTest::cluster('unsupported', conf => "log_statement = none\n");
+TarnTest::create_lake($node);
+
+# column => [ type, value, what clamp makes of it ]
+my @cases = (
+	[ 'date', 'infinity', '9999-12-31' ],
+	[ 'date', '-infinity', '0001-01-01' ],
+	[ 'time', '24:00', '23:59:59.999999' ],
+	[ 'timestamp', 'infinity', '9999-12-31 23:59:59.999999' ],
+	[ 'timestamp', '-infinity', '0001-01-01 00:00:00' ],
+	[ 'timestamp', '294276-12-31 23:59:59', '294247-01-10 04:00:54.775807' ],
+	[ 'timestamptz', '-infinity', '0001-01-01 00:00:00+00' ],
+	[ 'numeric(10,2)', 'NaN', '' ],
+	[ 'numeric(38,2)', 'NaN', '' ],
+);
+my @infinite = ([ 'numeric', 'Infinity', '99999.999' ], [ 'numeric', '-1e20', '-99999.999' ], [ 'numeric', '1.23456', '1.235' ],
+	[ 'numeric', '-99999.9999', '-99999.999' ], [ 'numeric', 'NaN', '' ], [ 'numeric', '2.5', '2.500' ]);
+
+$node->safe_psql($db, "ALTER DATABASE $db SET TimeZone = 'UTC'");
+# One table a case and policy; the value comes by the copy in some, by the stream in the others.
+my (@tables, %expected, %error, %streamed);
+my $n = 0;
+foreach my $policy ('error', 'null', 'clamp')
+{
+	foreach my $case (@cases, @infinite)
+	{
+		my ($type, $value, $clamped) = @$case;
+		my $table = "u_" . ++$n;
+		my @options = ("unsupported_values=$policy");
+
+		next if $policy eq 'error' && $value eq '2.5';
+		push @options, 'column.v=decimal(8, 3)' if $type eq 'numeric';
+		$node->safe_psql($db, "CREATE TABLE $table (k int PRIMARY KEY, v $type NOT NULL)");
+		$node->safe_psql($db, "INSERT INTO $table VALUES (1, '$value')") if $n % 2;
+		$streamed{$table} = "INSERT INTO $table VALUES (1, '$value');" unless $n % 2;
+		push @tables, [ $table, join(',', map { "\"$_\"" } @options) ];
+		$expected{$table} = $policy eq 'clamp' || $value eq '2.5' ? $clamped : '';
+		$error{$table} = $value if $policy eq 'error';
+	}
+}
+$node->safe_psql($db, 'CREATE PUBLICATION p FOR TABLE ' . join(', ', map { $_->[0] } @tables));
+$node->safe_psql($db, "BEGIN; SELECT tarn.create_pipeline('p', lake => 'lake', publications => '{p}', flush_interval => '500 ms');"
+	  . join('', map { "SELECT tarn.set_table_options('p', '$_->[0]', '{$_->[1]}');" } @tables) . 'COMMIT');
+$node->poll_query_until($db, "SELECT bool_and(state IN ('live', 'stopped')) FROM tarn.tables") or die 'no copy';
+$node->safe_psql($db, join('', sort values %streamed));
+TarnTest::flush($node, 'p');
+$node->safe_psql($db, 'CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake');
+foreach my $table (map { $_->[0] } @tables)
+{
+	if (defined $error{$table})
+	{
+		my $value = quotemeta $error{$table};
+
+		$value = '-100000000000000000000' if $error{$table} eq '-1e20';
+		like($node->safe_psql($db, "SELECT state || ' ' || error FROM tarn.tables WHERE \"table\" = '$table'"),
+			qr/^stopped cannot keep value "$value.*" of column "v" of "public\.$table" in the lake/, "$table: $error{$table} stops it");
+		next;
+	}
+	is($node->safe_psql($db, "SELECT v FROM lake.$table"), $expected{$table}, "$table: kept as \"$expected{$table}\"");
+}
+is($node->safe_psql($db, "SELECT count(*) FROM tarn.tables WHERE state = 'live'"),
+	scalar(@tables) - keys %error, 'the others go on');
+
+# A value of the key is never replaced, unless all of the row is the key
+$node->safe_psql($db, <<'SQL');
+CREATE TABLE key_error (k date PRIMARY KEY);
+CREATE TABLE key_full (k date, v int);
+ALTER TABLE key_full REPLICA IDENTITY FULL;
+INSERT INTO key_full VALUES ('infinity', 1), ('9999-12-31', 1), ('infinity', 1), ('2024-01-01', 1);
+CREATE TABLE typed (k int PRIMARY KEY, d numeric, f numeric, ts timestamptz, i interval, "a=b" int, n numeric(60,20));
+INSERT INTO typed VALUES (1, 123456789.123456789, 0.1, 'infinity', '1 day', 5, 1e39), (2, -1, 'NaN', '2024-01-01', NULL, 6, 1.5);
+CREATE PUBLICATION q FOR TABLE key_error, key_full, typed;
+BEGIN;
+SELECT tarn.create_pipeline('q', lake => 'lake', publications => '{q}', flush_interval => '500 ms', options => '{unsupported_values=clamp}');
+SELECT tarn.set_table_options('q', 'typed', '{"column.d=decimal(38,9)",column.f=double,column.ts=string,column.a=b=string,column.n=string}');
+COMMIT;
+SQL
+TarnTest::wait_live($node, 'q');
+$node->safe_psql($db, "INSERT INTO key_error VALUES ('-infinity'); DELETE FROM key_full WHERE k = '9999-12-31'; UPDATE key_full SET k = 'infinity' WHERE k = '2024-01-01';"
+	  . "INSERT INTO typed SELECT k + 10, d, f, ts, i, \"a=b\", n FROM typed");
+TarnTest::flush($node, 'q');
+like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE \"table\" = 'key_error'"), qr/cannot keep value "-infinity"/, 'a key is not clamped');
+$node->safe_psql($db, 'IMPORT FOREIGN SCHEMA public LIMIT TO (key_full, typed) FROM SERVER lake INTO lake');
+is($node->safe_psql($db, 'SELECT k, count(*) FROM lake.key_full GROUP BY 1'), '9999-12-31|3', 'rows that became equal are counted');
+is($node->safe_psql($db, 'SELECT * FROM lake.typed ORDER BY k LIMIT 2'),
+	"1|123456789.123456789|0.1|infinity|1 day|5|1" . '0' x 39 . '.' . '0' x 20 . "\n2|-1.000000000|NaN|2024-01-01 00:00:00+00||6|1.50000000000000000000",
+	'columns as another type');
+is($node->safe_psql($db, "SELECT string_agg(format_type(atttypid, atttypmod), ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'lake.typed'::regclass AND attnum > 0"),
+	'integer numeric double precision timestamp with time zone interval integer numeric(60,20)', 'types imported');
+
+# Wrong options
+foreach my $case ([ '"column.d=decimal(99,1)"', qr/invalid lake type "decimal\(99,1\)" for column "d"/ ],
+	[ '"column.d=double","column.d=string"', qr/option "column\.d" provided more than once/ ],
+	[ 'unsupported_values=zero', qr/invalid value for option "unsupported_values"|unsupported_values/ ])
+{
+	my ($out, $err);
+
+	$node->psql($db, "SELECT tarn.set_table_options('q', 'typed', '{$case->[0]}')", stderr => \$err);
+	like($err, $case->[1], "refused: $case->[0]");
+}
+$node->safe_psql($db, "SELECT tarn.set_table_options('q', 'typed', '{column.k=date}')");
+$node->restart;
+$node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.tables WHERE \"table\" = 'typed'");
+like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE \"table\" = 'typed'"), qr/type "integer" cannot be kept as lake type date/, 'a type it cannot be kept as');
+
+$node->stop;
+done_testing();
