@@ -349,6 +349,20 @@ registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token)
 }
 
 void
+registry_change_token(Pipeline *p)
+{
+	char		token[TOKEN_LENGTH + 1];
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(p->id), CStringGetTextDatum(p->flush_token), (Datum) 0};
+
+	registry_new_token(token);
+	values[2] = CStringGetTextDatum(token);
+	execute_write("UPDATE tarn.pipeline SET flush_token = $3::uuid WHERE id = $1 AND flush_token = $2::uuid",
+				  3, types, values, NULL, SPI_OK_UPDATE, 1);
+	strlcpy(p->flush_token, token, sizeof(p->flush_token));
+}
+
+void
 registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn)
 {
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID, LSNOID};

@@ -68,6 +68,9 @@ extern void registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr
 extern void registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState state,
 									XLogRecPtr lsn, int64 rows, int64 files);
 
+/* Another token for the flush to come, once what the last one left behind is removed. */
+extern void registry_change_token(Pipeline *p);
+
 /* Files to be removed later. */
 extern void registry_add_garbage(const char *lake, List *paths);
 

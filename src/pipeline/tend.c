@@ -129,6 +129,12 @@ tend_start(Pipeline *p)
 	MemoryContextSwitchTo(context);
 	foreach(lc, p->tables)
 		remove_orphans(p, lfirst(lc));
+
+	/*
+	 * What the unfinished flush prepared in a key index, under names made of
+	 * its token, must not be taken for what the next flush will commit.
+	 */
+	registry_change_token(p);
 	pipeline_commit();
 	MemoryContextDelete(context);
 	last_sync = last_look = GetCurrentTimestamp();
