@@ -245,7 +245,7 @@ retire_current(const IcebergCommit *c, int *n)
 			retired[(*n)++] = base->retired[i];
 	if (current != -1)
 		retired[(*n)++] = *iceberg_retire(current, base->manifests, base->nmanifests,
-										  c->manifests, c->nmanifests);
+										  c->snapshot_id, c->manifests, c->nmanifests);
 	return retired;
 }
 

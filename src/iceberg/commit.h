@@ -45,7 +45,7 @@ typedef struct IcebergRetired
 	int64		snapshot_id;
 	int			nmanifests;		/* those it has and its successor has not */
 	char	  **manifests;
-	int			ndeleting;		/* those it wrote that have entries of deleted files */
+	int			ndeleting;		/* those its successor wrote that have entries of deleted files */
 	char	  **deleting;
 } IcebergRetired;
 
@@ -142,6 +142,6 @@ extern void iceberg_summarize(IcebergSnapshot *snapshot, const IcebergCommit *c)
 extern void iceberg_expire(IcebergMetadata *m, int64 now_ms, const IcebergRetired *retired, int nretired,
 						   const IcebergIo *io, IcebergPaths *garbage);
 extern IcebergRetired *iceberg_retire(int64 snapshot_id, const IcebergManifest *manifests, int n,
-									  const IcebergManifest *next, int nnext);
+									  int64 next_id, const IcebergManifest *next, int nnext);
 
 #endif							/* TARN_ICEBERG_COMMIT_H */

@@ -11,10 +11,10 @@
  *
  *	- the manifest list of S,
  *	- the manifests of S that its successor has not,
- *	- the files that S deleted (entries with status DELETED in manifests
- *	  that S wrote): they are in ancestors of S only, which go with it.
+ *	- the files that its successor deleted (entries with status DELETED in
+ *	  manifests that the successor wrote): they are in S and its ancestors only.
  *
- * All of it is found without reading anything that stays.  The successor's
+ * Of what stays nothing is read but manifests with such entries.  The successor's
  * difference is noted when the successor is made (iceberg_retire); for a
  * snapshot from before that, in another process, two manifest lists are read.
  *
@@ -175,10 +175,10 @@ find_record(const ExpireState *e, const IcebergSnapshot *s, const IcebergSnapsho
 	next_manifests = read_list(e, next, &nnext);
 	if (manifests == NULL || next_manifests == NULL)
 		return NULL;
-	return iceberg_retire(s->snapshot_id, manifests, n, next_manifests, nnext);
+	return iceberg_retire(s->snapshot_id, manifests, n, next->snapshot_id, next_manifests, nnext);
 }
 
-/* The files with status DELETED in a manifest that snapshot S wrote. */
+/* The files with status DELETED in a manifest that the snapshot wrote. */
 static void
 give_deleted_files(ExpireState *e, const char *path, int64 snapshot_id)
 {
@@ -204,7 +204,7 @@ give_up(ExpireState *e, const IcebergSnapshot *s, const IcebergSnapshot *next)
 	if (record == NULL)
 		return;
 	for (int i = 0; i < record->ndeleting; i++)
-		give_deleted_files(e, record->deleting[i], s->snapshot_id);
+		give_deleted_files(e, record->deleting[i], next->snapshot_id);
 	for (int i = 0; i < record->nmanifests; i++)
 		iceberg_paths_add(e->garbage, record->manifests[i]);
 	if (s->manifest_list != NULL)
@@ -258,13 +258,13 @@ trim_metadata_log(IcebergMetadata *m, IcebergPaths *garbage)
 
 IcebergRetired *
 iceberg_retire(int64 snapshot_id, const IcebergManifest *manifests, int n,
-			   const IcebergManifest *next, int nnext)
+			   int64 next_id, const IcebergManifest *next, int nnext)
 {
 	IcebergRetired *r = palloc0(sizeof(IcebergRetired));
 
 	r->snapshot_id = snapshot_id;
 	r->manifests = palloc(sizeof(char *) * Max(n, 1));
-	r->deleting = palloc(sizeof(char *) * Max(n, 1));
+	r->deleting = palloc(sizeof(char *) * Max(nnext, 1));
 	for (int i = 0; i < n; i++)
 	{
 		bool		kept = false;
@@ -273,8 +273,11 @@ iceberg_retire(int64 snapshot_id, const IcebergManifest *manifests, int n,
 			kept = strcmp(manifests[i].path, next[k].path) == 0;
 		if (!kept)
 			r->manifests[r->nmanifests++] = pstrdup(manifests[i].path);
-		if (manifests[i].added_snapshot_id == snapshot_id && manifests[i].deleted_files != 0)
-			r->deleting[r->ndeleting++] = pstrdup(manifests[i].path);
+	}
+	for (int i = 0; i < nnext; i++)
+	{
+		if (next[i].added_snapshot_id == next_id && next[i].deleted_files != 0)
+			r->deleting[r->ndeleting++] = pstrdup(next[i].path);
 	}
 	return r;
 }
