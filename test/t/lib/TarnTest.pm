@@ -278,7 +278,7 @@ sub all_same
 	foreach my $line (@tables)
 	{
 		my ($table, $state, $error) = split /\|/, $line, 3;
-		my $n = $state eq 'live' ? differing($node, "public.$table t", "lake.$table t", $db, 't::text') : "state $state $error";
+		my $n = $state eq 'live' ? differing($node, "public.$table row_", "lake.$table row_", $db, 'row_::text') : "state $state $error";
 
 		$different .= "$table: $n; " if $n ne '0';
 	}

@@ -1,0 +1,141 @@
+-- What the writers of the chaos test call.  Every function does what its seed says to the table as it is now, whatever its columns
+-- are by then: the same seeds on the same state do the same.
+CREATE SCHEMA chaos;
+
+-- A number below n
+CREATE FUNCTION chaos.pick(seed bigint, salt int, n int) RETURNS int LANGUAGE sql IMMUTABLE AS $$
+	SELECT ((hashint8extended(seed, salt) & 9223372036854775807) % n)::int
+$$;
+
+CREATE FUNCTION chaos.words(seed bigint, salt int) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE chaos.pick(seed, salt + 7, 10)
+		WHEN 0 THEN ''
+		WHEN 1 THEN repeat(chr(97 + chaos.pick(seed, salt, 26)), chaos.pick(seed, salt + 1, 3000))
+		-- out of line: longer than a page, and not to be compressed away
+		WHEN 2 THEN (SELECT string_agg(md5((seed + g)::text), '') FROM generate_series(1, 300 + chaos.pick(seed, salt, 200)) g)
+		WHEN 3 THEN 'ä€𝄞 ' || seed
+		ELSE 'value ' || chaos.pick(seed, salt, 1000) END
+$$;
+
+-- A value of a type as an SQL expression
+CREATE FUNCTION chaos.value(type oid, typmod int, seed bigint, salt int) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	name text := format_type(type, typmod);
+	n int := chaos.pick(seed, salt, 100000);
+	text text := CASE type
+		WHEN 'bool'::regtype THEN (n % 2 = 0)::text
+		WHEN 'int2'::regtype THEN (n % 30000)::text
+		WHEN 'int4'::regtype THEN n::text
+		WHEN 'int8'::regtype THEN (n::bigint * 1000000007)::text
+		WHEN 'float4'::regtype THEN (n::float4 / 7)::text
+		WHEN 'float8'::regtype THEN (n::float8 / 7)::text
+		WHEN 'numeric'::regtype THEN (n / 100.0)::numeric(12, 2)::text
+		WHEN 'date'::regtype THEN (date '2000-01-01' + n % 10000)::text
+		WHEN 'timestamp'::regtype THEN (timestamp '2020-01-01' + n * interval '1.000001 s')::text
+		WHEN 'timestamptz'::regtype THEN (timestamptz '2020-01-01 00:00+00' + n * interval '1.5 s')::text
+		WHEN 'time'::regtype THEN (time '00:00' + n % 86400 * interval '1 s')::text
+		WHEN 'uuid'::regtype THEN md5(n::text)
+		WHEN 'bytea'::regtype THEN '\x' || md5(n::text)
+		WHEN 'jsonb'::regtype THEN jsonb_build_object('n', n, 'w', left(chaos.words(seed, salt), 500))::text
+		WHEN 'int4[]'::regtype THEN format('{%s,NULL,%s}', n, n + 1)
+		WHEN 'varchar'::regtype THEN 'v' || n
+		WHEN 'bpchar'::regtype THEN 'c' || n % 1000
+		ELSE chaos.words(seed, salt) END;
+BEGIN
+	RETURN format('%L::%s', text, name);
+END
+$$;
+
+-- The key of the i-th row: the columns of it, and its values
+CREATE FUNCTION chaos.key(rel oid, i int, OUT columns text, OUT vals text) LANGUAGE sql STABLE AS $$
+	SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum),
+		string_agg(CASE WHEN attname = 'part' THEN format('%L::date', date '2024-01-01' + i % 5)
+			WHEN atttypid = 'text'::regtype THEN format('%L', repeat('k', i % 40) || '-é-' || i)
+			WHEN atttypid = 'uuid'::regtype THEN format('%L::uuid', md5(i::text))
+			ELSE i::text END, ', ' ORDER BY attnum)
+	FROM pg_attribute WHERE attrelid = rel AND attname IN ('id', 'part') AND NOT attisdropped
+$$;
+
+-- INSERT of rows with the given numbers
+CREATE FUNCTION chaos.insert_rows(tab text, numbers int[], seed bigint, on_conflict text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	rel oid := to_regclass(tab);
+	columns text;
+	rows text;
+BEGIN
+	SELECT k.columns || coalesce((SELECT ', ' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'part') AND attgenerated = ''), '')
+	INTO columns FROM chaos.key(rel, 0) k;
+	SELECT string_agg(format('(%s)', k.vals || coalesce((SELECT ', ' || string_agg(
+				CASE WHEN NOT attnotnull AND chaos.pick(seed + i, attnum + 100, 8) = 0 THEN 'NULL'
+					ELSE chaos.value(atttypid, atttypmod, seed + i, attnum) END, ', ' ORDER BY attnum) FROM pg_attribute
+			WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'part') AND attgenerated = ''), '')), ', ')
+	INTO rows FROM unnest(numbers) i, chaos.key(rel, i) k;
+	EXECUTE format('INSERT INTO %s (%s) VALUES %s %s', tab, columns, rows, on_conflict);
+END
+$$;
+
+-- SET clause: some columns anew, others as they are, so that values out of line stay unchanged
+CREATE FUNCTION chaos.assignments(rel oid, seed bigint) RETURNS text LANGUAGE sql STABLE AS $$
+	SELECT string_agg(quote_ident(attname) || ' = ' || CASE
+			WHEN chaos.pick(seed, attnum, 4) = 0 THEN quote_ident(attname)
+			WHEN NOT attnotnull AND chaos.pick(seed, attnum, 9) = 1 THEN 'NULL'
+			ELSE chaos.value(atttypid, atttypmod, seed, attnum) END, ', ')
+	FROM pg_attribute WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+		AND attname NOT IN ('id', 'part') AND chaos.pick(seed, attnum + 50, 3) > 0
+$$;
+
+CREATE TABLE chaos.tables (name text PRIMARY KEY, kind text NOT NULL);
+
+-- One change.  keyed: all kinds; full: the same without a unique key; insert: none but inserts and TRUNCATE are published
+CREATE FUNCTION chaos.change(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	rel oid := to_regclass(tab);
+	kind text := (SELECT t.kind FROM chaos.tables t WHERE t.name = tab);
+	what int := chaos.pick(seed, 1, 1000);
+	i int := chaos.pick(seed, 2, 150);
+	n int := 1 + chaos.pick(seed, 3, CASE WHEN chaos.pick(seed, 4, 8) = 0 THEN 40 ELSE 4 END);
+	upsert text := CASE WHEN kind = 'keyed' AND chaos.pick(seed, 7, 20) > 0 THEN 'ON CONFLICT DO NOTHING' ELSE '' END;
+	key record;
+	other record;
+	sets text;
+BEGIN
+	IF rel IS NULL THEN
+		RETURN;
+	END IF;
+	key := chaos.key(rel, i);
+	other := chaos.key(rel, chaos.pick(seed, 5, 400));
+	sets := chaos.assignments(rel, seed);
+	IF what < 3 THEN
+		EXECUTE format('TRUNCATE %s', tab);
+	ELSIF what < 350 OR kind = 'insert' OR sets IS NULL THEN
+		PERFORM chaos.insert_rows(tab, ARRAY(SELECT (i + g) % 300 FROM generate_series(0, n - 1) g), seed, upsert);
+	ELSIF what < 600 THEN
+		EXECUTE format('UPDATE %s SET %s WHERE (%s) = (%s)', tab, sets, key.columns, key.vals);
+	ELSIF what < 620 THEN
+		EXECUTE format('UPDATE %s SET %s WHERE hashtext(row_::text) %% 5 = %s', tab || ' row_', sets, i % 5);
+	ELSIF what < 780 THEN
+		EXECUTE format('DELETE FROM %s WHERE (%s) = (%s)', tab, key.columns, key.vals);
+	ELSIF what < 800 THEN
+		EXECUTE format('DELETE FROM %s WHERE hashtext(row_::text) %% 11 = %s', tab || ' row_', i % 11);
+	ELSIF what < 850 THEN
+		-- may hit another row's
+		EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE (%s) = (%s)', tab, key.columns, other.vals, key.columns, key.vals);
+	ELSIF what < 900 THEN
+		EXECUTE format('DELETE FROM %s WHERE (%s) = (%s)', tab, key.columns, key.vals);
+		PERFORM chaos.insert_rows(tab, ARRAY[i], seed, upsert);
+	ELSIF what < 940 AND kind = 'keyed' THEN
+		-- a swap, by way of a third key
+		EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE (%s) = (%s)', tab, key.columns, (chaos.key(rel, 9999)).vals, key.columns, key.vals);
+		EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE (%s) = (%s)', tab, key.columns, key.vals, key.columns, other.vals);
+		EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE (%s) = (%s)', tab, key.columns, other.vals, key.columns, (chaos.key(rel, 9999)).vals);
+	ELSIF what < 945 THEN
+		-- more than the buffers hold
+		PERFORM chaos.insert_rows(tab, ARRAY(SELECT 1000 + g FROM generate_series(1, 2500) g), seed, upsert);
+		EXECUTE format('DELETE FROM %s WHERE hashtext(row_::text) %% 4 <> 0', tab || ' row_');
+	ELSE
+		EXECUTE format('UPDATE %s SET %s WHERE (%s) = (%s)', tab, sets, key.columns, key.vals);
+		EXECUTE format('UPDATE %s SET %s WHERE (%s) = (%s)', tab, coalesce(chaos.assignments(rel, seed + 1), sets), key.columns, key.vals);
+	END IF;
+END
+$$;

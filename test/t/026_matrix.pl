@@ -1,0 +1,284 @@
+# At every failpoint the worker dies, the server dies, an error is raised, memory is used up, or the process hangs, under
+# load; nothing is lost, doubled or left behind (I1, I2, I3, I4).
+#
+# A selection of a minute or two, or with TARN_TEST_LONG all points with all actions.  TARN_ONLY=regexp: points of that name.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnCrash;
+use TarnTest;
+use Time::HiRes qw(time usleep);
+
+my $db = 'postgres';
+my $long = $ENV{TARN_TEST_LONG};
+my $only = $ENV{TARN_ONLY} || '.';
+my $begin = time();
+my $node = TarnTest::cluster('matrix',
+	conf => "restart_after_crash = on\ntarn.garbage_grace = 0\nlog_statement = none\nlog_min_messages = error\nautovacuum_naptime = 60s\n");
+
+if ($node->psql($db, 'SHOW tarn.failpoints') != 0 || $node->psql($db, "LOAD 'tarn'; SHOW tarn.failpoints") != 0)
+{
+	BAIL_OUT('the crash tests need a library built by make FAILPOINTS=1');
+}
+
+sub patiently
+{
+	return TarnCrash::patiently($node, @_);
+}
+
+#
+# What makes the processes pass a point.  Each sets the failpoint, and returns what tidies up afterwards.
+#
+my $made = 0;
+
+sub by_load
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::arm($node, $failpoint);
+	return;
+}
+
+# A table whose copy is under way when the failpoint strikes
+sub by_copy
+{
+	my ($failpoint) = @_;
+	my $name = 'added' . ++$made;
+
+	$node->safe_psql($db, "CREATE TABLE $name (id int PRIMARY KEY, v text); INSERT INTO $name SELECT i, md5(i::text) FROM generate_series(1, 5000) i");
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	$node->psql($db, "ALTER PUBLICATION p ADD TABLE $name");
+	# with panic-server the server may be gone by now
+	$node->psql($db, "UPDATE $name SET v = 'during the copy' WHERE id % 100 = 0; DELETE FROM $name WHERE id % 101 = 0");
+	return sub { patiently("ALTER PUBLICATION p DROP TABLE $name") };
+}
+
+# The start after a flush that died
+sub by_start
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::arm($node, "flush-before-commit=error:2, $failpoint");
+	return;
+}
+
+# The key indexes are lost
+sub by_lost_index
+{
+	my ($failpoint) = @_;
+
+	patiently("SELECT tarn.pause('p')");
+	$node->poll_query_until($db, "SELECT pid IS NULL FROM tarn.pipelines WHERE name = 'p'") or die 'not paused';
+	system_or_bail('rm', '-rf', $node->data_dir . '/pg_tarn');
+	TarnCrash::arm($node, $failpoint);
+	$node->safe_psql($db, "SELECT tarn.resume('p')");
+	return;
+}
+
+sub by_new_pipeline
+{
+	my ($failpoint) = @_;
+	my $name = 'alone' . ++$made;
+
+	TarnCrash::arm($node, $failpoint);
+	$node->safe_psql($db, <<SQL);
+CREATE TABLE $name (id int PRIMARY KEY);
+INSERT INTO $name SELECT generate_series(1, 100);
+CREATE PUBLICATION $name FOR TABLE $name;
+SELECT tarn.create_pipeline('$name', 'lake', '{$name}', flush_interval => '150 ms');
+SQL
+	return sub { TarnCrash::flush($node, $name); patiently("SELECT tarn.drop_pipeline('$name', drop_data => true)") };
+}
+
+sub by_dropped_pipeline
+{
+	my ($failpoint) = @_;
+	my $name = 'alone' . $made;
+	my $drop = by_new_pipeline('none=error');
+
+	TarnCrash::flush($node, "alone$made");
+	TarnCrash::arm($node, $failpoint);
+	usleep(200_000);
+	$node->psql($db, "SELECT tarn.drop_pipeline('alone$made')");
+	return sub {
+		$node->poll_query_until($db, 'SELECT (SELECT count(*) FROM pg_replication_slots) = (SELECT count(*) FROM tarn.pipeline)')
+		  or diag('a slot is left');
+		is(patiently('SELECT (SELECT count(*) FROM pg_replication_slots) = (SELECT count(*) FROM tarn.pipeline)'), 't', 'its slot is gone');
+	};
+}
+
+# [point, passage, what makes the processes pass it]; fast: actions of the short run
+my @matrix = (
+	[ 'flush-data-written', 2, \&by_load, 'kill error' ],
+	[ 'index-file-written', 3, \&by_load, 'kill' ],
+	[ 'flush-index-prepared', 2, \&by_load, 'error panic-server' ],
+	[ 'index-prepared', 2, \&by_load, 'kill' ],
+	[ 'flush-before-commit', 2, \&by_load, 'kill hang' ],
+	[ 'before-transaction-end', 3, \&by_load, 'error' ],
+	[ 'after-transaction-end', 4, \&by_load, 'kill' ],
+	[ 'flush-after-commit', 2, \&by_load, 'panic-server' ],
+	[ 'index-settled', 2, \&by_load, 'kill' ],
+	[ 'flush-before-confirm', 2, \&by_load, 'error' ],
+	[ 'confirmed', 2, \&by_load, 'kill panic-server' ],
+	[ 'index-merge-written', 1, \&by_load, 'kill' ],
+	[ 'index-merge-recorded', 1, \&by_load, 'kill' ],
+	[ 'manifests-merged', 1, \&by_load, 'kill' ],
+	[ 'garbage-removed', 1, \&by_load, 'error' ],
+	[ 'orphan-removed', 1, \&by_start, 'kill' ],
+	[ 'index-built', 1, \&by_lost_index, 'kill' ],
+	[ 'copy-token-recorded', 1, \&by_copy, 'error' ],
+	[ 'copy-snapshot', 1, \&by_copy, 'kill' ],
+	[ 'copy-imported', 1, \&by_copy, 'error' ],
+	[ 'copy-task', 1, \&by_copy, 'kill' ],
+	[ 'copy-file-written', 1, \&by_copy, 'panic-server' ],
+	[ 'copy-before-commit', 1, \&by_copy, 'kill' ],
+	[ 'copy-after-commit', 1, \&by_copy, 'kill' ],
+	[ 'slot-created', 1, \&by_new_pipeline, 'kill' ],
+	[ 'slot-dropped', 1, \&by_dropped_pipeline, 'kill' ]);
+
+# Every object of the store: whatever a flush writes, in whatever order
+push @matrix, map { ([ 'store-file-begun', $_, \&by_load, $_ == 3 ? 'starve' : '' ], [ 'store-file-written', $_, \&by_load, $_ == 7 ? 'kill' : '' ]) } 1 .. 12;
+push @matrix, map { [ 'store-file-removed', $_, \&by_load, '' ] } 1 .. 3;
+
+my $hang = $long ? 30 : 1;
+my %actions = (
+	kill => [ 'kill', qr/was terminated by signal 9/ ],
+	'panic-server' => ['panic-server'],
+	error => [ 'error', qr/failpoint "[\w-]+"$/m ],
+	starve => [ 'starve(64)', qr/failpoint "[\w-]+": starves/ ],
+	hang => [ "hang($hang)", qr/failpoint "[\w-]+": hangs/ ]);
+
+#
+# The load goes on all the time, and is begun again when the server died.
+#
+my $bench;
+
+sub load
+{
+	return if $bench && $bench->pumpable;
+	eval { $bench->kill_kill } if $bench;
+	$bench = IPC::Run::start([ 'pgbench', '-n', '-c', '2', '-R', '150', '-T', '3600', '-f', "$PostgreSQL::Test::Utils::tmp_check/load.sql",
+			'-h', $node->host, '-p', $node->port, $db ],
+		'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/pgbench.log", '2>&1');
+	return;
+}
+
+sub stop_load
+{
+	eval { $bench->kill_kill } if $bench;
+	undef $bench;
+	# its backends hear of it with their next answer
+	patiently("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'pgbench'");
+	return;
+}
+
+sub strike
+{
+	my ($point, $passage, $do, $action) = @_;
+	my ($name, $sign) = @{ $actions{$action} };
+	my $offset = -s $node->logfile;
+	my $struck = 0;
+
+	load();
+	my $after = $do->("$point=$name:$passage");
+	for (my $end = time() + 40; time() < $end && !$struck; usleep(50_000))
+	{
+		$struck = $sign ? substr(TarnCrash::slurp($node->logfile), $offset) =~ $sign : !TarnCrash::running($node);
+		load() if !$struck && TarnCrash::running($node);
+	}
+	diag(($node->psql($db, 'SELECT pid, backend_type, state, wait_event_type, wait_event, backend_xid, query FROM pg_stat_activity; SELECT * FROM tarn.pipelines; SELECT * FROM pg_locks WHERE NOT granted'))[1])
+	  unless $struck || !TarnCrash::running($node);
+	# the application goes on meanwhile, and another worker does not
+	if ($action eq 'hang')
+	{
+		my $count = patiently('SELECT count(*) FROM hist');
+
+		usleep($hang * 500_000);
+		cmp_ok(patiently('SELECT count(*) FROM hist'), '>', $count, "hang at $point: the application goes on");
+	}
+	TarnCrash::disarm($node);
+	TarnCrash::start($node) if !TarnCrash::running($node);
+	ok($struck, "$action at $point, passage $passage") or return;
+
+	# no state in between is visible
+	is(patiently('SELECT (SELECT sum(n) FROM lake.acc) + (SELECT sum(n) FROM lake.other)'), '200000',
+		"$action at $point: the lake is at a commit boundary");
+	patiently("SELECT tarn.resume('p')");
+	load();
+	stop_load();
+	TarnCrash::flush($node, 'p');
+	$after->() if $after;
+	TarnTest::all_same($node, "$action at $point");
+	return;
+}
+
+TarnTest::create_lake($node);
+$node->safe_psql($db, <<SQL);
+CREATE TABLE acc (id int PRIMARY KEY, n bigint);
+CREATE TABLE other (id text PRIMARY KEY, n bigint, pad text);
+CREATE TABLE hist (id bigserial, x int, at timestamptz DEFAULT now());
+CREATE TABLE come (id int PRIMARY KEY, v int);
+INSERT INTO acc SELECT i, 1000 FROM generate_series(1, 100) i;
+INSERT INTO other SELECT 'k' || i, 1000, repeat('x', i) FROM generate_series(1, 100) i;
+SQL
+TarnCrash::spew("$PostgreSQL::Test::Utils::tmp_check/load.sql", <<'SQL');
+\set x random(1, 100)
+\set y random(1, 100)
+\set n random(1, 50)
+BEGIN;
+UPDATE acc SET n = n - :n WHERE id = :x;
+UPDATE other SET n = n + :n WHERE id = 'k' || :y;
+INSERT INTO hist (x) VALUES (:n);
+INSERT INTO come VALUES (:x * 50 + :n, 0) ON CONFLICT (id) DO UPDATE SET v = come.v + 1;
+DELETE FROM come WHERE id = :y * 50 + :n;
+END;
+SQL
+TarnTest::mirror($node, 'p', tables => [qw(acc other come)], keyless => ['hist'], arguments => "flush_interval => '150 ms'");
+TarnTest::wait_live($node, 'p');
+TarnTest::all_same($node, 'at the start');
+
+foreach my $row (@matrix)
+{
+	my ($point, $passage, $do, $fast) = @$row;
+
+	next unless $point =~ /$only/;
+	foreach my $action ($long ? sort keys %actions : split ' ', $fast)
+	{
+		# the worker that is to drop a slot has nobody to wait for it: whoever comes next does it
+		strike($point, $passage, $do, $action);
+	}
+}
+
+# A flush that died prepared the key index for a state that never came; what is committed instead has no need of an index
+stop_load();
+TarnCrash::flush($node, 'p');
+TarnCrash::arm($node, 'flush-before-commit=error');
+$node->safe_psql($db, 'UPDATE come SET v = v + 1 WHERE id % 3 = 0; INSERT INTO come SELECT i, 1 FROM generate_series(10001, 10050) i');
+$node->poll_query_until($db, "SELECT last_error ~ 'flush-before-commit' AND pid IS NULL FROM tarn.pipelines WHERE name = 'p'") or diag('no failure');
+$node->safe_psql($db, 'TRUNCATE come');
+TarnCrash::disarm($node);
+TarnCrash::flush($node, 'p');
+$node->safe_psql($db, 'INSERT INTO come SELECT i, 1 FROM generate_series(1, 50) i');
+TarnCrash::flush($node, 'p');
+$node->safe_psql($db, 'UPDATE come SET v = 2 WHERE id % 2 = 0; DELETE FROM come WHERE id % 5 = 0');
+TarnCrash::flush($node, 'p');
+TarnTest::all_same($node, 'a state of the key index that never came');
+
+is(join("\n", TarnCrash::crashes($node)), '', 'no process crashed by itself');
+is($node->safe_psql($db, 'SELECT count(*) FROM pg_replication_slots'), $node->safe_psql($db, 'SELECT count(*) FROM tarn.pipelines'),
+	'one slot for each pipeline');
+is($node->safe_psql($db, 'SELECT bool_and(r.confirmed_flush_lsn <= s.committed_lsn) FROM tarn.pipeline_status() s JOIN tarn.pipeline p ON p.id = s.pipeline_id JOIN pg_replication_slots r ON r.slot_name = p.slot'),
+	't', 'no slot is ahead of the lake');
+$node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
+TarnTest::files_known($node);
+TarnTest::engines($node, [ map { "public.$_" } qw(acc other hist come) ]);
+note(sprintf('%.0f s', time() - $begin));
+$node->stop;
+done_testing();

@@ -1,0 +1,172 @@
+# Helper of the tests that let processes and servers die: they talk to a server that may be away, and bring it back.
+#
+#   TarnCrash::start($node);                  starts a server that may have died a moment ago
+#   TarnCrash::patiently($node, 'SELECT 1');  tries until it succeeds, starting the server when it is not there
+#   TarnCrash::arm($node, 'flush-before-commit=kill:2');
+#   TarnCrash::disarm($node);                 whether there is a server or not
+#   TarnCrash::fill($directory);              its disk is full, until free(); for servers started after make_fillable()
+
+package TarnCrash;
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $db = 'postgres';
+my ($control, $library);
+
+sub slurp
+{
+	my ($file) = @_;
+
+	open my $in, '<:raw', $file or return '';
+	local $/ = undef;
+	my $data = <$in>;
+	close $in;
+	return $data;
+}
+
+sub spew
+{
+	my ($file, $data) = @_;
+
+	open my $out, '>:raw', "$file.new" or die "$file: $!";
+	print $out $data;
+	close $out or die "$file: $!";
+	rename "$file.new", $file or die "$file: $!";
+	return;
+}
+
+# Servers that are started from now on can be told that a disk is full.
+sub make_fillable
+{
+	$control = "$PostgreSQL::Test::Utils::tmp_check/full";
+	$library = "$PostgreSQL::Test::Utils::tmp_check/no_space.so";
+	unlink $control;
+	system_or_bail('cc', '-shared', '-fPIC', '-O1', '-o', $library, dirname(__FILE__) . '/no_space.c', '-ldl');
+	return;
+}
+
+sub fill
+{
+	my ($directory) = @_;
+
+	spew($control, $directory);
+	return;
+}
+
+sub free
+{
+	unlink $control if $control;
+	return;
+}
+
+sub running
+{
+	my ($node) = @_;
+
+	return $node->{_pid} && kill(0, $node->{_pid});
+}
+
+sub start
+{
+	my ($node) = @_;
+
+	local %ENV = %ENV;
+	if ($library)
+	{
+		$ENV{LD_PRELOAD} = $library;
+		$ENV{TARN_FULL_CONTROL} = $control;
+	}
+	# processes of a dead server may hold its memory for a moment
+	foreach (1 .. 100)
+	{
+		# a start that failed takes the dead server's pid for the new one's
+		undef $node->{_pid};
+		return if $node->start(fail_ok => 1);
+		usleep(200_000);
+	}
+	BAIL_OUT('the server does not start');
+}
+
+sub patiently
+{
+	my ($node, $statement, $seconds) = @_;
+	my $end = time() + ($seconds || 60);
+	my ($status, $out, $err);
+
+	while (time() < $end)
+	{
+		($status, $out, $err) = $node->psql($db, $statement);
+		return $out if $status == 0;
+		start($node) if !running($node);
+		usleep(100_000);
+	}
+	die 'no success within ' . ($seconds || 60) . " s: $statement: $err";
+}
+
+sub arm
+{
+	my ($node, $failpoints) = @_;
+
+	return $node->psql($db, "ALTER SYSTEM SET tarn.failpoints = '$failpoints'") == 0
+	  && $node->psql($db, 'SELECT pg_reload_conf()') == 0;
+}
+
+sub disarm
+{
+	my ($node) = @_;
+	my $config = $node->data_dir . '/postgresql.auto.conf';
+	my $text = slurp($config);
+
+	spew($config, $text) if $text =~ s/^tarn\.failpoints.*\n//mg;
+	kill 'HUP', $node->{_pid} if running($node);
+	return;
+}
+
+# Lets every process of the server go on that was stopped.
+sub continue_stopped
+{
+	my ($node) = @_;
+	my $directory = $node->data_dir;
+
+	foreach my $status (glob('/proc/[0-9]*/status'))
+	{
+		my $text = slurp($status);
+		my ($pid) = $status =~ /(\d+)/;
+
+		next unless $text =~ /^State:\s+T/m && (readlink("/proc/$pid/cwd") || '') eq $directory;
+		kill 'CONT', $pid;
+	}
+	return;
+}
+
+# What the server said since: lines that no server should say.
+sub crashes
+{
+	my ($node) = @_;
+
+	return slurp($node->logfile) =~ /^.*(?:signal (?:11|6|7|8)\b|PANIC|TRAP).*$/mg;
+}
+
+# A flush that lives through restarts, and all tables live again.
+sub flush
+{
+	my ($node, $pipeline, $seconds) = @_;
+	my $end = time() + ($seconds || 120);
+
+	patiently($node, "SELECT tarn.flush('$pipeline', '20 s')", $seconds || 120);
+	while (patiently($node, "SELECT count(*) FROM tarn.tables WHERE pipeline = '$pipeline' AND state IN ('copy', 'copying', 'catchup')") ne '0')
+	{
+		die "tables of $pipeline do not become live" if time() > $end;
+		usleep(100_000);
+	}
+	return;
+}
+
+1;
