@@ -7,7 +7,7 @@
 TOP := $(realpath $(dir $(lastword $(MAKEFILE_LIST)))..)
 ROOMS ?= base codec column avro iceberg parquet vector keyindex
 
-SOURCES_base = $(filter-out %/privileged.c %/failpoint.c,$(wildcard $(TOP)/src/base/*.c))
+SOURCES_base = $(filter-out %/privileged.c %/failpoint.c %/catalog_names.c,$(wildcard $(TOP)/src/base/*.c))
 SOURCES_codec = $(wildcard $(TOP)/src/codec/*.c)
 SOURCES_column = $(wildcard $(TOP)/src/column/types.c $(TOP)/src/column/vector*.c)
 SOURCES_avro = $(wildcard $(TOP)/src/avro/*.c)

@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "access/transam.h"
+#include "base/catalog_names.h"
 #include "base/compat.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
@@ -40,10 +41,15 @@ published_load(List *names, bool missing_ok)
 		if (pub != NULL)
 			result = lappend(result, pub);
 		else
+		{
+			const char *closest = catalog_closest_name(PublicationRelationId, Anum_pg_publication_pubname, 0, NULL, name);
+
 			ereport(missing_ok ? WARNING : ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
 					 errmsg("publication \"%s\" does not exist", name),
-					 errdetail("A change is decoded with the publications as they were when it was made.")));
+					 errdetail("A change is decoded with the publications as they were when it was made."),
+					 closest ? errhint("Perhaps you meant the publication \"%s\".", closest) : 0));
+		}
 	}
 	return result;
 }

@@ -15,12 +15,16 @@
 
 #include "access/htup_details.h"
 #include "access/reloptions.h"
+#include "base/catalog_names.h"
+#include "base/compat.h"
+#include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
 #include "lake/lake.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -211,12 +215,35 @@ lake_open(Oid server_oid, Oid user)
 	return &new->lake;
 }
 
+/* The hint is the closest name of a lake: other servers are none of ours. */
+pg_noreturn static void
+missing_server(const char *name)
+{
+	ForeignDataWrapper *wrapper = GetForeignDataWrapperByName("tarn", true);
+	const char *closest = NULL;
+	ScanKeyData key;
+
+	if (wrapper != NULL)
+	{
+		ScanKeyInit(&key, Anum_pg_foreign_server_srvfdw, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(wrapper->fdwid));
+		closest = catalog_closest_name(ForeignServerRelationId, Anum_pg_foreign_server_srvname, 1, &key, name);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("server \"%s\" does not exist", name),
+			 closest ? errhint("Perhaps you meant the lake \"%s\".", closest) :
+			 errhint("A lake is made by CREATE SERVER ... FOREIGN DATA WRAPPER tarn.")));
+}
+
 Oid
 lake_server_oid(const char *name)
 {
-	ForeignServer *server = GetForeignServerByName(name, false);
-	ForeignDataWrapper *wrapper = GetForeignDataWrapper(server->fdwid);
+	ForeignServer *server = GetForeignServerByName(name, true);
+	ForeignDataWrapper *wrapper;
 
+	if (server == NULL)
+		missing_server(name);
+	wrapper = GetForeignDataWrapper(server->fdwid);
 	if (strcmp(wrapper->fdwname, "tarn") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
