@@ -5,11 +5,12 @@
 #   OUT=dir              where objects go
 
 TOP := $(realpath $(dir $(lastword $(MAKEFILE_LIST)))..)
-ROOMS ?= base codec column avro iceberg parquet vector keyindex
+ROOMS ?= base codec column store avro iceberg parquet vector keyindex
 
 SOURCES_base = $(filter-out %/privileged.c %/failpoint.c %/catalog_names.c,$(wildcard $(TOP)/src/base/*.c))
 SOURCES_codec = $(wildcard $(TOP)/src/codec/*.c)
 SOURCES_column = $(wildcard $(TOP)/src/column/types.c $(TOP)/src/column/vector*.c)
+SOURCES_store = $(TOP)/src/store/s3_xml.c
 SOURCES_avro = $(wildcard $(TOP)/src/avro/*.c)
 SOURCES_iceberg = $(wildcard $(TOP)/src/iceberg/*.c)
 SOURCES_parquet = $(wildcard $(TOP)/src/parquet/*.c)

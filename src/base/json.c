@@ -76,32 +76,6 @@ read_hex4(Cursor *c)
 	return v;
 }
 
-static char *
-put_utf8(char *out, uint32 code)
-{
-	if (code < 0x80)
-		*out++ = (char) code;
-	else if (code < 0x800)
-	{
-		*out++ = (char) (0xc0 | (code >> 6));
-		*out++ = (char) (0x80 | (code & 0x3f));
-	}
-	else if (code < 0x10000)
-	{
-		*out++ = (char) (0xe0 | (code >> 12));
-		*out++ = (char) (0x80 | ((code >> 6) & 0x3f));
-		*out++ = (char) (0x80 | (code & 0x3f));
-	}
-	else
-	{
-		*out++ = (char) (0xf0 | (code >> 18));
-		*out++ = (char) (0x80 | ((code >> 12) & 0x3f));
-		*out++ = (char) (0x80 | ((code >> 6) & 0x3f));
-		*out++ = (char) (0x80 | (code & 0x3f));
-	}
-	return out;
-}
-
 /* After "\u": one code point, of two escapes when it is a surrogate pair. */
 static uint32
 read_unicode(Cursor *c)
@@ -136,7 +110,7 @@ read_escape(Cursor *c, char *out)
 	const char *at;
 
 	if (ch == 'u')
-		return put_utf8(out, read_unicode(c));
+		return utf8_put(out, read_unicode(c));
 	at = ch ? strchr(from, ch) : NULL;
 	if (at == NULL)
 		cursor_fail(c, "invalid escape");

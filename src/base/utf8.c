@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * utf8.c
- *	  Validity of UTF-8, eight ASCII bytes at a time.
+ *	  Validity of UTF-8, eight ASCII bytes at a time, and its writing.
  *
  *-------------------------------------------------------------------------
  */
@@ -89,4 +89,30 @@ utf8_valid_prefix(const char *data, size_t size, bool text)
 		i += n;
 	}
 	return size;
+}
+
+char *
+utf8_put(char *out, uint32 code)
+{
+	if (code < 0x80)
+		*out++ = (char) code;
+	else if (code < 0x800)
+	{
+		*out++ = (char) (0xc0 | (code >> 6));
+		*out++ = (char) (0x80 | (code & 0x3f));
+	}
+	else if (code < 0x10000)
+	{
+		*out++ = (char) (0xe0 | (code >> 12));
+		*out++ = (char) (0x80 | ((code >> 6) & 0x3f));
+		*out++ = (char) (0x80 | (code & 0x3f));
+	}
+	else
+	{
+		*out++ = (char) (0xf0 | (code >> 18));
+		*out++ = (char) (0x80 | ((code >> 12) & 0x3f));
+		*out++ = (char) (0x80 | ((code >> 6) & 0x3f));
+		*out++ = (char) (0x80 | (code & 0x3f));
+	}
+	return out;
 }

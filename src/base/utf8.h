@@ -34,6 +34,9 @@ utf8_is_ascii(const char *data, size_t size)
 	return all < 0x80;
 }
 
+/* Writes a code point (at most U+10FFFF, no surrogate) as one to four bytes; returns what follows them. */
+extern char *utf8_put(char *out, uint32 code);
+
 /* Characters of valid UTF-8: bytes that do not continue one.  (The loop vectorises; pg_mbstrlen goes by characters.) */
 static inline uint32
 utf8_length(const char *data, uint32 size)

@@ -19,6 +19,7 @@
 #include "base/compat.h"
 #include "store/http.h"
 #include "store/internal.h"
+#include "store/s3_xml.h"
 #include "store/sigv4.h"
 #include "store/store.h"
 
@@ -101,15 +102,5 @@ extern char *s3_get(Store *store, const char *name, size_t max_size, size_t *siz
 extern void s3_list(Store *store, const char *prefix, store_list_cb cb, void *arg);
 extern void s3_remove(Store *store, const char *name);
 extern StoreWriter *s3_create(Store *store, const char *name, int flags);
-
-/*
- * Content of the first element `tag` at or after `from`, decoded, and where
- * it ends (`next`, may be NULL); NULL when there is none.  The documents of
- * S3 never nest an element in one of its own name.
- */
-extern char *s3_xml_text(const char *from, const char *tag, const char **next);
-
-/* Appends text with the characters escaped that XML reserves. */
-extern void s3_xml_escape(StringInfo out, const char *text);
 
 #endif							/* TARN_STORE_S3_H */

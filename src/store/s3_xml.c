@@ -12,10 +12,10 @@
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
+#include <ctype.h>
 
-#include "store/s3.h"
+#include "base/utf8.h"
+#include "store/s3_xml.h"
 
 /* Replaces one entity at `p` (which is at '&'); returns how many bytes it took. */
 static size_t
@@ -30,7 +30,7 @@ decode_entity(const char *p, StringInfo out)
 	};
 	char	   *end;
 	unsigned long code;
-	unsigned char utf8[8] = {0};
+	char		utf8[4];
 
 	for (int i = 0; i < lengthof(named); i++)
 	{
@@ -43,10 +43,9 @@ decode_entity(const char *p, StringInfo out)
 	if (p[1] == '#' && (p[2] == 'x' ? isxdigit((unsigned char) p[3]) : isdigit((unsigned char) p[2])))
 	{
 		code = p[2] == 'x' ? strtoul(p + 3, &end, 16) : strtoul(p + 2, &end, 10);
-		if (*end == ';' && code > 0 && code <= 0x10ffff)
+		if (*end == ';' && code > 0 && code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff))
 		{
-			unicode_to_utf8((pg_wchar) code, utf8);
-			appendBinaryStringInfo(out, (char *) utf8, pg_utf_mblen(utf8));
+			appendBinaryStringInfo(out, utf8, (int) (utf8_put(utf8, (uint32) code) - utf8));
 			return end - p + 1;
 		}
 	}
@@ -90,6 +89,8 @@ s3_xml_text(const char *from, const char *tag, const char **next)
 			else
 				appendStringInfoChar(&out, *p++);
 		}
+		if (!utf8_is_valid(out.data, out.len))
+			return NULL;
 	}
 	pfree(closing);
 	return out.data;
