@@ -135,6 +135,18 @@ if ($pid == 0)
 }
 close $server;
 
+# also when the test dies: whoever reads its output would wait for the server
+END
+{
+	my $status = $?;
+	if ($pid)
+	{
+		kill 'TERM', $pid;
+		waitpid $pid, 0;
+	}
+	$? = $status;
+}
+
 $node->init;
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION tarn_store_test');
@@ -185,7 +197,5 @@ my $stream = "SELECT store_stream('s3://b/r', 's3://b/r/%s', 9000000, 1000000, '
 is(ask(sprintf $stream, 'parts'), '9000000', 'a completion that says 200 and InternalError is tried again');
 like(ask(sprintf $stream, 'parts_refused'), qr/ERROR:  58030: .*HTTP 200 InvalidPart/, 'a completion that says 200 and an error fails');
 
-kill 'TERM', $pid;
-waitpid $pid, 0;
 $node->stop;
 done_testing();
