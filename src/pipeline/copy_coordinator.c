@@ -37,6 +37,7 @@
 #include "pipeline/copy.h"
 #include "pipeline/copy_coordinator.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/file_wire.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/session.h"
@@ -206,7 +207,7 @@ handle_message(Coordinator *c, int worker, const void *data, Size size)
 		case COPY_FILE:
 			job = read_job(c, &in);
 			file = palloc(sizeof(IcebergDataFile));
-			copy_wire_read_file(&in, file);
+			wire_get_file(&in, file);
 			job->files = lappend(job->files, file);
 			break;
 		case COPY_DONE:

@@ -13,7 +13,7 @@
  * beginning with a CopyMessage byte:
  *
  *	IMPORTED			it holds the snapshot
- *	FILE table file		a data file is finished (copy_wire.c)
+ *	FILE table file		a data file is finished (file_wire.h)
  *	DONE table n		n tasks of the table: all their rows are in finished files
  *	FAILED table state text
  *						its tasks of this table are lost
@@ -26,13 +26,11 @@
 
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
 #include "port/atomics.h"
 #include "storage/block.h"
 #include "storage/dsm.h"
 #include "storage/shm_mq.h"
 
-#include "base/cursor.h"
 #include "iceberg/manifest.h"
 #include "pipeline/pipeline.h"
 
@@ -126,10 +124,6 @@ extern Pipeline *copy_load_pipeline(int32 pipeline_id, PipelineState *state, Mem
 /* Shows this process as the coordinator of the pipeline; false when there is one.  Undone at exit. */
 extern bool copy_board_enter(PipelineState *state);
 extern void copy_board_show(PipelineState *state, dsm_handle segment);
-
-/* A data file on a queue, and back; the result is in the current context. */
-extern void copy_wire_file(StringInfo out, const IcebergDataFile *file);
-extern void copy_wire_read_file(Cursor *in, IcebergDataFile *file);
 
 /*
  * Copies tasks of one table (copy_table.c): from *task on, as long as the

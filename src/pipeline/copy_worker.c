@@ -25,6 +25,7 @@
 #include "base/failpoint.h"
 #include "pipeline/copy.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/file_wire.h"
 #include "pipeline/session.h"
 
 typedef struct CopyWorker
@@ -64,7 +65,7 @@ copy_file_done(int32 table, const IcebergDataFile *file, void *arg)
 
 	copy_message(&message, COPY_FILE);
 	copy_put_int32(&message, table);
-	copy_wire_file(&message, file);
+	wire_put_file(&message, file);
 	copy_send(arg, &message);
 	pfree(message.data);
 }
