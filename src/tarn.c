@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "pipeline/copy.h"
+#include "pipeline/encoder.h"
 #include "pipeline/launcher.h"
 #include "pipeline/state.h"
 
@@ -29,6 +30,7 @@ _PG_init(void)
 	failpoint_init();
 	state_init();
 	copy_init();
+	encoder_init();
 	fdw_init();
 	if (process_shared_preload_libraries_in_progress)
 	{

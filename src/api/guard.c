@@ -62,7 +62,8 @@ let_go(Oid database)
 		{
 			PipelineState *state = &tarn_shared->pipelines[i];
 
-			waiting |= state->used && state->database == database && state->pid != 0;
+			waiting |= state->used && state->database == database &&
+				(state->pid != 0 || state->encoder_pid != 0);
 		}
 		if (waiting)
 		{

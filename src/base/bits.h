@@ -71,4 +71,17 @@ bitmap_count(const uint64 *map, size_t nbits)
 	return n;
 }
 
+/* Bits set in first..last-1; `first` is a multiple of 64, and bits from `last` on may be set. */
+static inline size_t
+bitmap_count_range(const uint64 *map, size_t first, size_t last)
+{
+	size_t		n = 0;
+
+	for (; first + 64 <= last; first += 64)
+		n += pg_popcount64(map[first >> 6]);
+	if (first < last)
+		n += pg_popcount64(map[first >> 6] & ((UINT64CONST(1) << (last - first)) - 1));
+	return n;
+}
+
 #endif							/* TARN_BASE_BITS_H */

@@ -20,6 +20,7 @@
 #include "port/pg_bitutils.h"
 #include "port/pg_bswap.h"
 
+#include "base/hash.h"
 #include "parquet/write_internal.h"
 
 /* Widest range of integers that is mapped directly: 4 MB of map. */
@@ -55,12 +56,21 @@ int_at(const ParquetDense *d, uint32 i)
 	return d->width == 4 ? ((const int32 *) d->values)[i] : ((const int64 *) d->values)[i];
 }
 
+/*
+ * Values often differ in their last bytes alone, which are the upper ones of
+ * `last`: a product carries upwards only, so it is turned round before it is
+ * folded, or slots would be used in strides.
+ */
 static inline uint64
 entry_hash(const Entry *e)
 {
 	uint64		h = e->first * UINT64CONST(0x9e3779b97f4a7c15);
+	uint64		l = e->last * UINT64CONST(0xc2b2ae3d27d4eb4f);
 
-	h ^= (h >> 32) ^ (e->last * UINT64CONST(0xc2b2ae3d27d4eb4f)) ^ e->size;
+	h ^= (l << 32 | l >> 32) ^ e->size;
+	if (e->size > 16)
+		h ^= hash_bytes64(e->data + 8, e->size - 16, 0);
+	h ^= h >> 32;
 	h *= UINT64CONST(0xff51afd7ed558ccd);
 	return h ^ (h >> 29);
 }

@@ -322,18 +322,24 @@ gather(ParquetWriter *w, ColumnVector *const *columns, uint32 first, uint32 nrow
 	return take;
 }
 
-void
-parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
+static void
+check_vectors(const ParquetWriter *w, ColumnVector *const *columns, uint32 nrows)
 {
-	uint32		limit = group_rows(w, columns, nrows);
-	uint32		first = 0;
-
 	for (int i = 0; i < w->ncolumns; i++)
 	{
 		if (columns[i]->length != nrows || columns[i]->codes != NULL ||
 			!lake_type_equal(columns[i]->type, w->columns[i].type))
 			elog(ERROR, "vector does not fit Parquet column \"%s\"", w->columns[i].name);
 	}
+}
+
+void
+parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
+{
+	uint32		limit = group_rows(w, columns, nrows);
+	uint32		first = 0;
+
+	check_vectors(w, columns, nrows);
 	while (first < nrows)
 	{
 		if (rows == NULL && w->pending_rows == 0 && nrows - first >= limit)
@@ -347,6 +353,29 @@ parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns, uint32 nro
 		if (w->pending_rows >= w->options.row_group_rows ||
 			pending_bytes(w) >= w->options.row_group_bytes)
 			flush_pending(w);
+	}
+}
+
+void
+parquet_writer_append_group(ParquetWriter *w, ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
+{
+	uint32		limit = group_rows(w, columns, nrows);
+	uint32		ngroups = nrows / limit + (nrows % limit != 0);
+
+	if (rows != NULL || w->pending_rows > 0)
+	{
+		parquet_writer_append(w, columns, nrows, rows);
+		flush_pending(w);
+		return;
+	}
+	check_vectors(w, columns, nrows);
+	for (uint32 g = 0; g < ngroups; g++)
+	{
+		uint32		first = (uint32) ((uint64) nrows * g / ngroups);
+		uint32		n = (uint32) ((uint64) nrows * (g + 1) / ngroups) - first;
+
+		write_group(w, columns, NULL, first, n);
+		w->rows += n;
 	}
 }
 

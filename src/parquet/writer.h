@@ -99,6 +99,13 @@ extern ParquetWriter *parquet_writer_open(const ParquetColumn *columns, int ncol
 extern void parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns,
 								  uint32 nrows, const uint64 *rows);
 
+/*
+ * The same, and ends the row group: the rows become one, encoded in place,
+ * or as few of equal size as the limits allow.
+ */
+extern void parquet_writer_append_group(ParquetWriter *w, ColumnVector *const *columns,
+										uint32 nrows, const uint64 *rows);
+
 extern uint64 parquet_writer_rows(const ParquetWriter *w);
 
 /* Bytes written so far plus an estimate of the open row group: for rolling files by size. */

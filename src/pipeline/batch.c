@@ -63,11 +63,28 @@ batch_table(PipelineTable *t)
 	return b;
 }
 
+/* What the encoder has of a table is void. */
+static void
+abandon_encoding(TableBatch *b)
+{
+	ListCell   *lc;
+
+	if (b->open)
+		encoder_abandon(b->open);
+	b->open = NULL;
+	foreach(lc, b->encoding)
+		encoder_abandon(lfirst(lc));
+	b->encoding = NIL;
+}
+
 void
 batch_table_free(PipelineTable *t)
 {
 	if (t->batch)
+	{
+		abandon_encoding(t->batch);
 		MemoryContextDelete(t->batch->context);
+	}
 	t->batch = NULL;
 }
 
@@ -188,6 +205,8 @@ after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 	if (unlikely(++t->batch->unchecked >= COUNT_ROWS || row_bytes >= COUNT_BYTES))
 	{
 		count_memory(batch, t);
+		if (t->batch->used >= batch->piece_bytes)
+			batch_seal(batch, t);
 		if (over_limit(batch))
 			make_room(batch);
 		CHECK_FOR_INTERRUPTS();
@@ -413,6 +432,7 @@ truncate_table(Batch *batch, PipelineTable *t)
 	ListCell   *lc;
 
 	batch_buffers_reset(batch, t);
+	abandon_encoding(b);
 	foreach(lc, b->files)
 		b->dropped_files = lappend(b->dropped_files, ((IcebergDataFile *) lfirst(lc))->path);
 	b->files = NIL;
@@ -498,6 +518,7 @@ batch_create(Pipeline *p, size_t limit)
 	batch->sink.private = batch;
 	batch->pipeline = p;
 	batch->limit = limit;
+	batch->piece_bytes = encoder_piece_bytes(p);
 	batch->scratch = AllocSetContextCreate(p->context, "tarn batch scratch", ALLOCSET_DEFAULT_SIZES);
 	return batch;
 }

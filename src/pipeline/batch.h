@@ -14,7 +14,9 @@
  *
  * When memory is used up in the middle of a transaction, the batch writes
  * its rows to data files at once (batch_write); they are published by the
- * next flush.
+ * next flush.  Rows of a table that only gets inserts go to the encoder as
+ * they come, a piece at a time (batch_seal), so that it works while we
+ * decode.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +26,7 @@
 #include "postgres.h"
 
 #include "decode/sink.h"
+#include "pipeline/encoder.h"
 #include "pipeline/pipeline.h"
 
 /* Marks of a row. */
@@ -59,6 +62,8 @@ struct TableBatch
 
 	bool		truncated;		/* everything before is void, the lake's rows too */
 	List	   *files;			/* IcebergDataFile *: written early, unpublished */
+	EncoderFile *open;			/* being written by the encoder, takes more rows; NULL: none */
+	List	   *encoding;		/* EncoderFile *: finished, entries not in `files` yet */
 	List	   *dropped_files;	/* char *: written, then truncated away */
 	bool		killed;			/* the key index holds rows deleted since the last commit */
 	uint32		unchecked;		/* rows since the memory was last counted */
@@ -83,6 +88,7 @@ typedef struct Batch
 	size_t		bytes;			/* held by all tables */
 	size_t		used;
 	size_t		limit;			/* beyond it (see over_limit) rows are written early */
+	size_t		piece_bytes;	/* inserted rows of that size are handed to the encoder at once */
 	XLogRecPtr	last_end;		/* end of the last commit seen */
 	TimestampTz last_commit_time;
 	TimestampTz first_commit_time;	/* of the oldest transaction in the batch; 0: empty */
@@ -100,8 +106,16 @@ extern void batch_table_free(PipelineTable *t);
 /* Empties a table's buffers: its rows were written, or are void. */
 extern void batch_buffers_reset(Batch *batch, PipelineTable *t);
 
-/* Resolves what is buffered and writes it to data files: t->batch->files, key index. */
+/*
+ * Resolves what is buffered and writes it, or has it written, to data files;
+ * the key index knows them.  batch_settle() waits until all are in
+ * t->batch->files.
+ */
 extern void batch_write(Batch *batch, PipelineTable *t);
+extern void batch_settle(Pipeline *p, TableBatch *b);
+
+/* Hands what is buffered to the encoder, if it is all new rows and nobody looks them up. */
+extern void batch_seal(Batch *batch, PipelineTable *t);
 
 /* The plan of one batch: which rows live, which keys to look up, where carried values come from. */
 typedef struct Resolved

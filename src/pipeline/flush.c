@@ -106,7 +106,7 @@ write_deletes(Batch *batch, PipelineTable *t)
 	p->state->written_bytes += file->file_size;
 }
 
-/* Files and metadata of one table; NULL when nothing of it changes in the end. */
+/* Delete file and metadata of one table, whose rows are written; NULL when nothing of it changes in the end. */
 static LakeTable *
 write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 {
@@ -114,7 +114,7 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	LakeChange *change;
 	ListCell   *lc;
 
-	batch_write(batch, t);
+	batch_settle(batch->pipeline, b);
 	FAILPOINT("flush-data-written");
 	if (b->killed)
 		write_deletes(batch, t);
@@ -235,6 +235,13 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	int			n = 0;
 	ListCell   *lc;
 
+	/* all tables' rows first: the encoder works on them while we write metadata */
+	foreach(lc, p->tables)
+	{
+		batch->current = lfirst(lc);
+		if (batch->current->batch)
+			batch_write(batch, batch->current);
+	}
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);

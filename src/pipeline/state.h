@@ -59,6 +59,7 @@ typedef struct PipelineState
 	bool		enabled;		/* a worker should run */
 
 	pid_t		pid;			/* of the worker, 0: none */
+	pid_t		encoder_pid;	/* of its encoder, or its predecessor's; 0: none */
 	struct Latch *latch;		/* of the worker, NULL: none */
 	PipelineActivity activity;
 	pg_atomic_uint32 requests;

@@ -155,6 +155,8 @@ table_index(Pipeline *p, PipelineTable *t, bool needed)
 	folder = table_index_folder(p, t->relid);
 	token = table_token(t->lake);
 	t->index = keyindex_open(folder, token, t->wide_key);
+	if (t->batch && (t->index || needed))
+		batch_settle(p, t->batch);
 	if (t->index == NULL && needed)
 	{
 		if (pg_mkdir_p(pstrdup(folder), pg_dir_create_mode) != 0 && errno != EEXIST)

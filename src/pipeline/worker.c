@@ -173,8 +173,9 @@ prepare_slot(void)
 }
 
 /*
- * Half for transactions that are still open (what is beyond goes to disk),
- * three eighths for column buffers; the rest is for encoding.
+ * Half for transactions that are still open (what is beyond goes to disk), a
+ * third for column buffers, a sixth for the encoder's slots.  With too little
+ * for an encoder, three eighths for buffers, and the rest is for encoding.
  */
 static void
 divide_memory(size_t *batch_limit)
@@ -184,7 +185,7 @@ divide_memory(size_t *batch_limit)
 	SetConfigOption("logical_decoding_work_mem",
 					psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)),
 					PGC_SUSET, PGC_S_OVERRIDE);
-	*batch_limit = (size_t) (pipeline->memory_limit / 8 * 3);
+	*batch_limit = (size_t) (pipeline->memory_limit / 8 * 3) - encoder_memory(pipeline) / 4;
 }
 
 /* Where decoding must begin: what the table furthest behind has. */
@@ -364,6 +365,7 @@ worker_run(const WorkerArgs *args)
 	prepare_slot();
 	divide_memory(&limit);
 	batch = batch_create(pipeline, limit);
+	encoder_wait_gone(state);
 	tend_start(pipeline);
 	for (;;)
 	{
@@ -405,6 +407,7 @@ worker_run(const WorkerArgs *args)
 			more = stream_round(&batch_since, &last_confirm);
 		if (!more)
 			more = upkeep_idle(pipeline, batch_since == 0);
+		encoder_rest();
 		if (!more)
 		{
 			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -423,6 +426,8 @@ guilty_table(const ErrorData *edata)
 	if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
 		category != ERRCODE_FEATURE_NOT_SUPPORTED && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
 		return InvalidOid;
+	if (OidIsValid(encoder_failed_relid))
+		return encoder_failed_relid;
 	if (batch && batch->current)
 		return batch->current->relid;
 	return decode_current_relid;

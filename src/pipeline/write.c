@@ -34,17 +34,13 @@ write_data_file(Pipeline *p, PipelineTable *t, const char *path, MemoryContext c
 				ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
 {
 	StoreWriter *out = store_create(p->lake->store, path, 0);
-	ParquetWriterOptions options = t->write.parquet;
-	uint32		ngroups = nrows / options.row_group_rows + 1;
 	ParquetWriter *writer;
 	ParquetFileSummary *summary;
 	IcebergDataFile *file;
 	MemoryContext old;
 
-	/* all rows are here: groups of equal size are encoded in place, a remainder would be gathered */
-	options.row_group_rows = Max(1, (nrows + ngroups - 1) / ngroups);
-	writer = parquet_writer_open(t->parquet, t->ncolumns, &options, NULL, write_to_store, out);
-	parquet_writer_append(writer, columns, nrows, rows);
+	writer = parquet_writer_open(t->parquet, t->ncolumns, &t->write.parquet, NULL, write_to_store, out);
+	parquet_writer_append_group(writer, columns, nrows, rows);
 	summary = parquet_writer_finish(writer);
 	store_finish(out);
 	old = MemoryContextSwitchTo(context);
@@ -94,46 +90,179 @@ delete_pending(Pipeline *p, PipelineTable *t, const Resolved *r)
 	return positions;
 }
 
-/* The live rows first..last-1 of the batch as one file. */
-static void
-write_rows(Batch *batch, PipelineTable *t, const Resolved *r, uint32 first, uint32 last)
+/* Rows of the batch that are in one file, for the key index. */
+typedef struct WrittenRows
 {
-	Pipeline   *p = batch->pipeline;
-	TableBatch *b = t->batch;
-	uint32		nrows = batch_rows(b, t);
-	uint64	   *rows = r->live;
-	IcebergDataFile *file;
-	char	   *path = lake_data_path(t->lake, p->flush_token, batch->next_file++);
-	MemoryContext old;
+	char	   *path;
+	uint32		first;
+	uint32		last;
+} WrittenRows;
+
+/* What batch_write() has at hand; memory of one call. */
+typedef struct WriteRound
+{
+	Batch	   *batch;
+	PipelineTable *table;
+	Resolved	resolved;
+	const uint64 *rows;			/* bitmap of the rows that live, NULL: all */
+	List	   *written;		/* of WrittenRows * */
+} WriteRound;
+
+static void
+add_written(WriteRound *w, char *path, uint32 first, uint32 last)
+{
+	WrittenRows *rows = palloc(sizeof(WrittenRows));
+
+	rows->path = path;
+	rows->first = first;
+	rows->last = last;
+	w->written = lappend(w->written, rows);
+}
+
+static char *
+next_path(WriteRound *w)
+{
+	return lake_data_path(w->table->lake, w->batch->pipeline->flush_token, w->batch->next_file++);
+}
+
+static void
+remember(List **list, void *what, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	*list = lappend(*list, what);
+	MemoryContextSwitchTo(old);
+}
+
+/* The live rows first..last-1 of the batch as one file, by ourselves. */
+static void
+write_here(WriteRound *w, uint32 first, uint32 last)
+{
+	TableBatch *b = w->table->batch;
+	uint32		nrows = batch_rows(b, w->table);
+	const uint64 *rows = w->rows;
+	char	   *path;
 
 	if (first > 0 || last < nrows)
 	{
-		rows = palloc0(BITMAP_WORDS(nrows) * sizeof(uint64));
+		uint64	   *part = palloc0(BITMAP_WORDS(nrows) * sizeof(uint64));
+
 		for (uint32 i = first; i < last; i++)
 		{
-			if (bitmap_get(r->live, i))
-				bitmap_set(rows, i);
+			if (bitmap_get(w->resolved.live, i))
+				bitmap_set(part, i);
 		}
+		rows = part;
 	}
-	if (bitmap_count(rows, nrows) == 0)
-		return;
-	file = write_data_file(p, t, path, b->context, b->columns, nrows,
-						   r->nlive == nrows && rows == r->live ? NULL : rows);
-	old = MemoryContextSwitchTo(b->context);
-	b->files = lappend(b->files, file);
-	MemoryContextSwitchTo(old);
+	path = next_path(w);
+	remember(&b->files, write_data_file(w->batch->pipeline, w->table, path, b->context, b->columns, nrows, rows),
+			 b->context);
+	add_written(w, path, first, last);
+}
 
-	if (t->index)
+static void
+close_open_file(TableBatch *b)
+{
+	if (b->open == NULL)
+		return;
+	encoder_finish(b->open);
+	remember(&b->encoding, b->open, b->context);
+	b->open = NULL;
+}
+
+/*
+ * Hands rows first..last-1 to the encoder, to the table's open file or a new
+ * one; returns the row after the last that it took.
+ */
+static uint32
+write_there(WriteRound *w, uint32 first, uint32 last)
+{
+	Pipeline   *p = w->batch->pipeline;
+	TableBatch *b = w->table->batch;
+	uint32		next;
+	char	   *path;
+
+	if (b->open == NULL)
+		b->open = encoder_open(p, w->table, next_path(w), b->context);
+	path = pstrdup(encoder_file_path(b->open));
+	next = encoder_append(b->open, b->columns, first, last, w->rows);
+	if (next > first)
+		add_written(w, path, first, next);
+	return next;
+}
+
+/* Rows first..last-1 as one file, or two when a row is too large for the encoder. */
+static void
+write_rows(WriteRound *w, uint32 first, uint32 last, bool encoder)
+{
+	TableBatch *b = w->table->batch;
+
+	if (bitmap_count_range(w->resolved.live, first, last) == 0)
+		return;
+	if (encoder)
 	{
-		KeyHash    *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * file->record_count);
+		first = write_there(w, first, last);
+		if (encoder_file_rows(b->open) == 0)
+		{
+			encoder_abandon(b->open);
+			b->open = NULL;
+		}
+		close_open_file(b);
+	}
+	if (first < last && bitmap_count_range(w->resolved.live, first, last) > 0)
+		write_here(w, first, last);
+}
+
+/* Small amounts are not worth the hand-over; but what was begun there is ended there. */
+static bool
+use_encoder(const WriteRound *w)
+{
+	TableBatch *b = w->table->batch;
+
+	return b->open || (b->used >= w->batch->piece_bytes / 4 && encoder_available(w->batch->pipeline));
+}
+
+static void
+write_live(WriteRound *w)
+{
+	TableBatch *b = w->table->batch;
+	uint32		nrows = batch_rows(b, w->table);
+	uint64		nfiles = b->bytes / w->table->write.file_bytes + 1;
+	bool		encoder = use_encoder(w);
+	uint32		first = 0;
+
+	for (uint64 i = 1; i <= nfiles && first < nrows; i++)
+	{
+		/* whole words of bitmaps */
+		uint32		last = i == nfiles ? nrows : (uint32) TYPEALIGN_DOWN(64, nrows * i / nfiles);
+
+		if (last > first)
+			write_rows(w, first, last, encoder);
+		first = Max(first, last);
+	}
+}
+
+static void
+index_written(WriteRound *w)
+{
+	PipelineTable *t = w->table;
+	const Resolved *r = &w->resolved;
+	ListCell   *lc;
+
+	foreach(lc, w->written)
+	{
+		const WrittenRows *rows = lfirst(lc);
+		uint32		most = (uint32) bitmap_count_range(r->live, rows->first, rows->last);
+		KeyHash    *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * Max(most, 1));
 		uint32		n = 0;
 
-		for (uint32 i = first; i < last; i++)
+		for (uint32 i = rows->first; i < rows->last; i++)
 		{
-			if (bitmap_get(rows, i))
+			if (bitmap_get(r->live, i))
 				keys[n++] = r->row_keys[i];
 		}
-		keyindex_add(t->index, keyindex_add_file(t->index, path, n), 0, keys, n);
+		keyindex_add(t->index, keyindex_add_file(t->index, rows->path, n), 0, keys, n);
+		pfree(keys);
 	}
 }
 
@@ -151,15 +280,62 @@ reset_buffers(Batch *batch, PipelineTable *t)
 }
 
 void
+batch_settle(Pipeline *p, TableBatch *b)
+{
+	close_open_file(b);
+	while (b->encoding != NIL)
+	{
+		IcebergDataFile *file = encoder_result(linitial(b->encoding));
+
+		b->encoding = list_delete_first(b->encoding);
+		remember(&b->files, file, b->context);
+		p->state->written_bytes += file->file_size;
+	}
+}
+
+void
+batch_seal(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+	WriteRound	w = {batch, t};
+	MemoryContext context;
+	MemoryContext old;
+
+	/* a row that may change again had better stay at hand; one that the index knows has its place */
+	if (b->nmarked > 0 || b->ndeletes > 0 || !encoder_available(batch->pipeline))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "tarn batch seal", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	batch->current = t;
+	if (table_index(batch->pipeline, t, false) == NULL)
+	{
+		uint32		nrows = batch_rows(b, t);
+		uint32		next = write_there(&w, 0, nrows);
+
+		if (encoder_file_bytes(b->open) >= t->write.file_bytes || next < nrows)
+			close_open_file(b);
+		if (next < nrows)
+		{
+			batch_resolve(t, b, 0, false, &w.resolved);
+			write_here(&w, next, nrows);
+		}
+		reset_buffers(batch, t);
+	}
+	batch->current = NULL;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+void
 batch_write(Batch *batch, PipelineTable *t)
 {
 	TableBatch *b = t->batch;
 	uint32		nrows = batch_rows(b, t);
+	WriteRound	w = {batch, t};
+	Resolved   *r = &w.resolved;
 	MemoryContext context;
 	MemoryContext old;
-	Resolved	r;
 	KeyPosition *positions = NULL;
-	uint64		nfiles;
 
 	if (nrows == 0 && b->ndeletes == 0)
 		return;
@@ -167,17 +343,21 @@ batch_write(Batch *batch, PipelineTable *t)
 	old = MemoryContextSwitchTo(context);
 
 	table_index(batch->pipeline, t, b->nmarked > 0 || b->ndeletes > 0);
-	batch_resolve(t, b, t->index ? keyindex_seed(t->index) : 0, t->index != NULL, &r);
-	if (r.npending > 0)
-		positions = delete_pending(batch->pipeline, t, &r);
+	batch_resolve(t, b, t->index ? keyindex_seed(t->index) : 0, t->index != NULL, r);
+	w.rows = r->nlive == nrows ? NULL : r->live;
+
+	/* the encoder works while we look keys up; only carried values must be there before */
+	if (b->ncarries == 0)
+		write_live(&w);
+	if (r->npending > 0)
+		positions = delete_pending(batch->pipeline, t, r);
 	if (b->ncarries > 0)
-		batch_carry(t, b, &r, positions);
-	if (r.nlive > 0)
 	{
-		nfiles = b->bytes / t->write.file_bytes + 1;
-		for (uint64 i = 0; i < nfiles; i++)
-			write_rows(batch, t, &r, (uint32) (nrows * i / nfiles), (uint32) (nrows * (i + 1) / nfiles));
+		batch_carry(t, b, r, positions);
+		write_live(&w);
 	}
+	if (t->index)
+		index_written(&w);
 	reset_buffers(batch, t);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
