@@ -110,6 +110,7 @@ void
 tend_start(Pipeline *p)
 {
 	MemoryContext context = AllocSetContextCreate(p->context, "tarn orphans", ALLOCSET_DEFAULT_SIZES);
+	List	   *known = list_copy(p->tables);
 	ListCell   *lc;
 
 	if (!callbacks)
@@ -127,8 +128,11 @@ tend_start(Pipeline *p)
 	tend_adopt(p);
 	pipeline_begin();
 	MemoryContextSwitchTo(context);
-	foreach(lc, p->tables)
+	/* also of a table that has left the publications since */
+	known = list_concat_unique_ptr(known, p->tables);
+	foreach(lc, known)
 		remove_orphans(p, lfirst(lc));
+	list_free(known);
 
 	/*
 	 * What the unfinished flush prepared in a key index, under names made of
