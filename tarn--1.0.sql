@@ -70,7 +70,7 @@ CREATE TABLE tarn.pipeline (
 );
 
 -- One row a mirrored table.  state: copy (waiting or being copied), catchup (copied up to lsn, behind the
--- pipeline), live (follows the pipeline's lsn), stopped (see error)
+-- pipeline), live (follows the pipeline's lsn), stopped (see error), skipped (left out until it is resumed)
 CREATE TABLE tarn.pipeline_table (
 	pipeline_id integer NOT NULL REFERENCES tarn.pipeline ON DELETE CASCADE,
 	relid oid NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE tarn.pipeline_table (
 	lake name NOT NULL,
 	namespace text NOT NULL,
 	table_name text NOT NULL,
-	state text NOT NULL CHECK (state IN ('copy', 'catchup', 'live', 'stopped')),
+	state text NOT NULL CHECK (state IN ('copy', 'catchup', 'live', 'stopped', 'skipped')),
 	lsn pg_lsn,
 	copy_token uuid,
 	row_count bigint,
@@ -103,7 +103,14 @@ CREATE TABLE tarn.garbage (
 );
 CREATE INDEX garbage_since ON tarn.garbage (lake, since);
 
+-- Rows that come with a dump are disabled, and stay so until somebody says otherwise.
+CREATE FUNCTION tarn.disable_restored() RETURNS trigger
+AS 'MODULE_PATHNAME', 'tarn_disable_restored' LANGUAGE C;
+CREATE TRIGGER disable_restored BEFORE INSERT ON tarn.pipeline
+	FOR EACH ROW EXECUTE FUNCTION tarn.disable_restored();
+
 SELECT pg_catalog.pg_extension_config_dump('tarn.pipeline', '');
+SELECT pg_catalog.pg_extension_config_dump('tarn.pipeline_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tarn.pipeline_table', '');
 SELECT pg_catalog.pg_extension_config_dump('tarn.garbage', '');
 
@@ -138,6 +145,40 @@ CREATE FUNCTION tarn.flush(pipeline name, timeout interval DEFAULT '5 min')
 RETURNS pg_lsn
 AS 'MODULE_PATHNAME', 'tarn_flush' LANGUAGE C VOLATILE STRICT;
 
+-- What is not given stays as it is.
+CREATE FUNCTION tarn.alter_pipeline(
+	name name,
+	flush_interval interval DEFAULT NULL,
+	memory_limit text DEFAULT NULL,
+	publications name[] DEFAULT NULL,
+	options text[] DEFAULT NULL,
+	owner name DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_alter_pipeline' LANGUAGE C VOLATILE;
+
+-- Leaves one table out from now on; resume with the table brings it back by a copy.
+CREATE FUNCTION tarn.skip(pipeline name, source regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_skip' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.resume(pipeline name, source regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_resume_table' LANGUAGE C VOLATILE STRICT;
+
+-- Copies all tables, or one, anew; readers see the old state until a copy is complete.
+CREATE FUNCTION tarn.resync(pipeline name)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_resync' LANGUAGE C VOLATILE STRICT;
+
+CREATE FUNCTION tarn.resync(pipeline name, source regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_resync_table' LANGUAGE C VOLATILE STRICT;
+
+-- Makes a pipeline that came with a dump, a template or a clone one of this database.
+CREATE FUNCTION tarn.take_over(pipeline name)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_take_over' LANGUAGE C VOLATILE STRICT;
+
 -- How files of one table are written: '{codec=lz4, encoding=compact}'.
 CREATE FUNCTION tarn.set_table_options(pipeline name, source regclass, options text[])
 RETURNS void
@@ -164,8 +205,10 @@ CREATE FUNCTION tarn.pipeline_status(
 	OUT buffered_bytes bigint,
 	OUT written_bytes bigint,
 	OUT failures integer,
+	OUT next_start timestamptz,
 	OUT last_error text,
-	OUT last_error_at timestamptz)
+	OUT last_error_at timestamptz,
+	OUT wal_alert boolean)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'tarn_pipeline_status' LANGUAGE C VOLATILE STRICT;
 
@@ -187,10 +230,10 @@ SELECT p.name,
 	p.lake,
 	p.publications,
 	pg_catalog.pg_get_userbyid(p.owner) AS owner,
-	CASE WHEN NOT p.enabled THEN 'paused' ELSE coalesce(s.state, 'unknown') END AS state,
-	s.detail,
+	CASE WHEN NOT h.here THEN 'disabled' WHEN NOT p.enabled THEN 'paused' ELSE coalesce(s.state, 'unknown') END AS state,
+	CASE WHEN NOT h.here THEN 'made in another database or server: see tarn.take_over' ELSE s.detail END AS detail,
 	s.pid,
-	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
+	CASE WHEN pg_catalog.pg_is_in_recovery() OR NOT h.here THEN NULL
 		ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), coalesce(s.committed_lsn, p.lsn)) END AS lag_bytes,
 	s.lag_seconds,
 	s.received_lsn,
@@ -198,6 +241,8 @@ SELECT p.name,
 	r.confirmed_flush_lsn AS confirmed_lsn,
 	CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL
 		ELSE pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn) END AS retained_wal_bytes,
+	s.wal_alert,
+	r.wal_status,
 	p.last_commit,
 	s.flushes,
 	s.transactions,
@@ -208,14 +253,18 @@ SELECT p.name,
 	s.buffered_bytes,
 	s.written_bytes,
 	s.failures,
+	s.next_start,
 	s.last_error,
 	s.last_error_at,
 	p.flush_interval,
 	p.memory_limit,
+	p.options,
 	p.slot
 FROM tarn.pipeline p
+CROSS JOIN LATERAL (SELECT p.system_identifier = (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
+	AND p.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) AS here) h
 LEFT JOIN tarn.pipeline_status() s ON s.pipeline_id = p.id
-LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot;
+LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot AND h.here;
 
 CREATE VIEW tarn.tables AS
 SELECT p.name AS pipeline,

@@ -19,6 +19,7 @@
 #include "pipeline/encoder.h"
 #include "pipeline/launcher.h"
 #include "pipeline/state.h"
+#include "pipeline/wal_alert.h"
 
 PG_MODULE_MAGIC;
 
@@ -32,6 +33,7 @@ _PG_init(void)
 	copy_init();
 	encoder_init();
 	fdw_init();
+	wal_alert_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		launcher_init();

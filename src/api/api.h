@@ -10,14 +10,44 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
+#include "pipeline/pipeline.h"
+
 /* Fails with the line to add when the library was not loaded at server start. */
 extern void api_check_loaded(void);
+
+/* ... or with the setting that the server lacks to run pipelines. */
+extern void api_check_server(void);
+
+/* What a pipeline's settings may be; each fails with what is wrong.  The limit is in bytes. */
+extern void api_check_interval(Interval *interval);
+extern int64 api_memory_limit(const char *text);
+extern void api_check_options(List *options);
+extern void api_check_publications(const char *name, List *publications);
+
+/*
+ * May this role own a pipeline of these publications into this lake, and
+ * does the warehouse take a file from it?
+ */
+extern void api_check_owner(Oid owner, const char *lake_name, List *publications);
+
+/* A name[] or text[] without nulls as a List of char *. */
+extern List *api_array_list(ArrayType *array, const char *what);
 
 /* The launcher looks at this database's pipelines when the transaction ends. */
 extern void api_scout_at_commit(void);
 
-/* Id of a pipeline that the current user may manage; *owner may be NULL. */
-extern int32 api_pipeline_for_owner(const char *name, Oid *owner);
+/* The same, and a back-off of this pipeline ends. */
+extern void api_start_at_commit(int32 id);
+
+/* A pipeline that the current user may manage. */
+extern Pipeline *api_pipeline_for_owner(const char *name);
+
+/* Fails on a pipeline that was made in another database or server: its original may be at work. */
+extern void api_check_bound(const Pipeline *p);
 
 /* From _PG_init: hooks by which workers let go of a database or extension that is dropped. */
 extern void guard_init(void);

@@ -141,8 +141,8 @@ tarn_drop_pipeline(PG_FUNCTION_ARGS)
 {
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
 	bool		drop_data = PG_GETARG_BOOL(1);
-	int32		id = api_pipeline_for_owner(name, NULL);
-	Pipeline   *p = registry_load(id);
+	Pipeline   *p = api_pipeline_for_owner(name);
+	int32		id = p->id;
 	PipelineState *state = state_find(MyDatabaseId, id);
 	PrivilegedScope scope;
 	Oid			types[] = {INT4OID};
@@ -151,6 +151,7 @@ tarn_drop_pipeline(PG_FUNCTION_ARGS)
 	if (drop_data)
 	{
 		PreventInTransactionBlock(true, "tarn.drop_pipeline(drop_data => true)");
+		api_check_bound(p);
 		if (state)
 			stop_worker(state, name);
 		drop_lake_tables(p);

@@ -99,6 +99,7 @@ tarn_flush(PG_FUNCTION_ARGS)
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
 	Interval   *timeout = PG_GETARG_INTERVAL_P(1);
 	TimestampTz end;
+	Pipeline   *p;
 	int32		id;
 	PipelineState *state = NULL;
 	XLogRecPtr	target;
@@ -109,7 +110,9 @@ tarn_flush(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("recovery is in progress"),
 				 errhint("Call tarn.flush on the primary.")));
-	id = api_pipeline_for_owner(name, NULL);
+	p = api_pipeline_for_owner(name);
+	api_check_bound(p);
+	id = p->id;
 	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 												  TimestampTzGetDatum(GetCurrentTimestamp()),
 												  IntervalPGetDatum(timeout)));

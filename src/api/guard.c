@@ -161,7 +161,8 @@ guard_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, v
 {
 	if (previous_access)
 		previous_access(access, class_id, object_id, sub_id, arg);
-	if (access == OAT_DROP && class_id == ExtensionRelationId)
+	/* dropped, or updated: the workers look whether it still fits */
+	if ((access == OAT_DROP || access == OAT_POST_ALTER) && class_id == ExtensionRelationId)
 	{
 		char	   *name = get_extension_name(object_id);
 

@@ -18,10 +18,14 @@
 #include "api/api.h"
 #include "base/compat.h"
 #include "pipeline/state.h"
+#include "pipeline/wal_alert.h"
 
 PG_FUNCTION_INFO_V1(tarn_pipeline_status);
 
-#define STATUS_COLUMNS 21
+#define STATUS_COLUMNS 23
+
+/* A worker that has nothing to do says so several times a second. */
+#define CURRENT_MS 1500
 
 /* One row under construction. */
 typedef struct StatusRow
@@ -62,11 +66,25 @@ put_time(StatusRow *row, TimestampTz time)
 	put(row, TimestampTzGetDatum(time), time == 0);
 }
 
+/*
+ * The age of the oldest change that is not in the lake.  Without a worker
+ * nobody knows it; then the time since the lake had everything: it is no
+ * older than that.
+ */
+static double
+lag_seconds(const PipelineState *s)
+{
+	TimestampTz since = s->oldest_buffered;
+
+	if (since == 0 && (s->pid == 0 || s->current_at == 0 ||
+					   TimestampDifferenceExceeds(s->current_at, GetCurrentTimestamp(), CURRENT_MS)))
+		since = s->current_at;
+	return since ? TimestampDifferenceMilliseconds(since, GetCurrentTimestamp()) / 1000.0 : 0.0;
+}
+
 static void
 fill_row(StatusRow *row, const PipelineState *s)
 {
-	double		lag = s->oldest_buffered ?
-		TimestampDifferenceMilliseconds(s->oldest_buffered, GetCurrentTimestamp()) / 1000.0 : 0.0;
 
 	row->n = 0;
 	put(row, Int32GetDatum(s->pipeline_id), false);
@@ -77,7 +95,7 @@ fill_row(StatusRow *row, const PipelineState *s)
 	put_lsn(row, s->committed);
 	put_lsn(row, s->confirmed);
 	put_time(row, s->committed_time);
-	put(row, Float8GetDatum(lag), s->received == InvalidXLogRecPtr);
+	put(row, Float8GetDatum(lag_seconds(s)), s->oldest_buffered == 0 && s->current_at == 0);
 	put_time(row, s->last_flush);
 	put_count(row, s->flushes);
 	put_count(row, s->transactions);
@@ -88,8 +106,10 @@ fill_row(StatusRow *row, const PipelineState *s)
 	put_count(row, s->buffered_bytes);
 	put_count(row, s->written_bytes);
 	put(row, Int32GetDatum(s->failures), false);
+	put_time(row, s->pid == 0 && s->activity == PIPELINE_BACKOFF ? s->restart_at : 0);
 	put_text(row, s->last_error);
 	put_time(row, s->last_error_at);
+	put(row, BoolGetDatum(wal_alert_due(s)), tarn_wal_alert_mb == 0);
 }
 
 Datum

@@ -128,10 +128,12 @@
 #if PG_VERSION_NUM >= 160000
 #define compat_server_aclcheck(oid, role, mode) object_aclcheck(ForeignServerRelationId, oid, role, mode)
 #define compat_database_ownercheck(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define compat_check_can_become(member, role) check_can_set_role(member, role)
 #define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
 #else
 #define compat_server_aclcheck(oid, role, mode) pg_foreign_server_aclcheck(oid, role, mode)
 #define compat_database_ownercheck(oid, role) pg_database_ownercheck(oid, role)
+#define compat_check_can_become(member, role) check_is_member_of_role(member, role)
 #define compat_init_materialized_srf(fcinfo) InitMaterializedSRF(fcinfo, 0)
 #endif
 

@@ -14,6 +14,7 @@
 #include "catalog/pg_extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
@@ -21,24 +22,58 @@
 
 #include "base/privileged.h"
 
-Oid
-privileged_extension_owner(void)
+/* Owner and version (in the current context) of the extension here; false when it is not installed. */
+static bool
+look_up_extension(Oid *owner, char **version)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
+	bool		found;
 
 	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
 				CStringGetDatum("tarn"));
 	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+		*owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		*version = isnull ? pstrdup("") : TextDatumGetCString(value);
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return owner;
+	return found;
+}
+
+Oid
+privileged_extension_owner(void)
+{
+	Oid			owner;
+	char	   *version;
+
+	return look_up_extension(&owner, &version) ? owner : InvalidOid;
+}
+
+void
+privileged_check_version(void)
+{
+	size_t		length = strlen(TARN_VERSION);
+	Oid			owner;
+	char	   *version;
+
+	if (!look_up_extension(&owner, &version) ||
+		(strncmp(version, TARN_VERSION, length) == 0 && (version[length] == '\0' || version[length] == '.')))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension \"tarn\" is of version %s, but the server has loaded the library of version %s",
+					version, TARN_VERSION),
+			 errhint("Install the library of that version and restart the server, or run ALTER EXTENSION tarn UPDATE.")));
 }
 
 void

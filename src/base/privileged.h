@@ -38,6 +38,12 @@ extern void privileged_end(PrivilegedScope *scope);
 extern uint64 privileged_execute(const char *sql, int nargs, Oid *types, Datum *values,
 								 const char *nulls, int expected);
 
+/* The version of the SQL that this library goes with; a further part of the number makes no difference. */
+#define TARN_VERSION "1.0"
+
+/* Fails when the extension installed here is of another version: old library, new SQL. */
+extern void privileged_check_version(void);
+
 /* Owner of extension tarn in this database; InvalidOid when it is not installed. */
 extern Oid	privileged_extension_owner(void);
 

@@ -276,6 +276,18 @@ release_snapshot(Coordinator *c)
 	c->snapshot = NULL;
 }
 
+/* The stream goes on for the table from S: is it still kept?  Not when somebody began the pipeline anew. */
+static void
+check_slot(const Coordinator *c)
+{
+	char	   *problem;
+
+	if (!stream_slot_usable(c->p->slot, c->lsn, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s", problem)));
+}
+
 static void
 commit_table(Coordinator *c, CopyJob *job)
 {
@@ -284,6 +296,7 @@ commit_table(Coordinator *c, CopyJob *job)
 
 	foreach(lc, job->files)
 		files[foreach_current_index(lc)] = *(IcebergDataFile *) lfirst(lc);
+	check_slot(c);
 	pipeline_commit_copy(c->p, job->t, c->lsn, files, list_length(job->files));
 	MemoryContextSwitchTo(c->context);
 	pfree(files);

@@ -21,6 +21,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -35,6 +36,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -43,6 +45,7 @@
 #include "pipeline/session.h"
 #include "pipeline/state.h"
 #include "pipeline/stream.h"
+#include "pipeline/wal_alert.h"
 
 /* How often the launcher looks round without being woken. */
 #define LAUNCHER_NAP_MS 10000
@@ -189,6 +192,30 @@ drop_leftover(PipelineState *state)
 	PG_END_TRY();
 }
 
+/*
+ * A worker of a role that is gone, or may not log in, would end before it
+ * could say why.
+ */
+static bool
+role_may_run(PipelineState *state)
+{
+	HeapTuple	tuple;
+	bool		exists;
+	bool		login;
+
+	StartTransactionCommand();
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(state->owner));
+	exists = HeapTupleIsValid(tuple);
+	login = exists && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	if (exists)
+		ReleaseSysCache(tuple);
+	CommitTransactionCommand();
+	if (!login)
+		state_set_error(state, exists ? "the pipeline's owner is not permitted to log in; see ALTER ROLE ... LOGIN" :
+						"the pipeline's owner does not exist any more; see tarn.alter_pipeline");
+	return login;
+}
+
 /* Starts what should run and does not; returns how long to nap. */
 static long
 tend_workers(void)
@@ -202,7 +229,10 @@ tend_workers(void)
 		WorkerArgs	args;
 		pid_t		pid;
 
-		if (!state->used || state->pid != 0)
+		if (!state->used)
+			continue;
+		wal_alert_look(state);
+		if (state->pid != 0)
 			continue;
 		if (handles[i] && GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
 			continue;			/* on its way */
@@ -221,6 +251,11 @@ tend_workers(void)
 		if (state->restart_at > now)
 		{
 			nap = Min(nap, TimestampDifferenceMilliseconds(now, state->restart_at) + 1);
+			continue;
+		}
+		if (!role_may_run(state))
+		{
+			state->restart_at = TimestampTzPlusMilliseconds(now, LAUNCHER_NAP_MS);
 			continue;
 		}
 		args.database = state->database;
@@ -310,7 +345,7 @@ tarn_scout_main(Datum arg)
 		Pipeline   *p = lfirst(lc);
 
 		/* a copied database or server must not write into the lake of its original */
-		if (p->database != MyDatabaseId || p->system_identifier != GetSystemIdentifier())
+		if (!registry_bound_here(p))
 			continue;
 		state_register(p->database, p->id, p->owner, p->name, p->slot, p->enabled);
 	}

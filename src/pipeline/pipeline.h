@@ -12,7 +12,7 @@
  * `catchup`: its copy is in the lake at position `lsn`, which is behind the
  * pipeline's; the stream is read again from there for it alone.  `live`: it
  * moves with the pipeline.  `stopped`: an error that only somebody outside
- * can mend; the others go on.
+ * can mend; the others go on.  `skipped`: somebody wants it left out.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,7 +39,8 @@ typedef enum TableState
 	TABLE_COPY,
 	TABLE_CATCHUP,
 	TABLE_LIVE,
-	TABLE_STOPPED
+	TABLE_STOPPED,
+	TABLE_SKIPPED
 } TableState;
 
 extern const char *const table_state_names[];

@@ -9,6 +9,7 @@
 
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -31,6 +32,7 @@ const char *const table_state_names[] = {
 	[TABLE_CATCHUP] = "catchup",
 	[TABLE_LIVE] = "live",
 	[TABLE_STOPPED] = "stopped",
+	[TABLE_SKIPPED] = "skipped",
 };
 
 #define PIPELINE_COLUMNS \
@@ -211,6 +213,12 @@ registry_load(int32 pipeline_id)
 	return p;
 }
 
+bool
+registry_bound_here(const Pipeline *p)
+{
+	return p->database == MyDatabaseId && p->system_identifier == GetSystemIdentifier();
+}
+
 List *
 registry_all(void)
 {
@@ -287,6 +295,43 @@ registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline)
 
 	execute_write("UPDATE tarn.pipeline SET lsn = $2, timeline = $3 WHERE id = $1",
 				  3, types, values, NULL, SPI_OK_UPDATE, 1);
+	execute_write("UPDATE tarn.pipeline_table SET state = 'copy' WHERE pipeline_id = $1 AND state IN ('live', 'catchup')",
+				  1, types, values, NULL, SPI_OK_UPDATE, -1);
+}
+
+void
+registry_begin_anew(int32 pipeline_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(pipeline_id)};
+
+	execute_write("UPDATE tarn.pipeline SET lsn = NULL, timeline = NULL, enabled = true WHERE id = $1",
+				  1, types, values, NULL, SPI_OK_UPDATE, 1);
+	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', copy_reason = 'tarn.resync', error = NULL, "
+				  "error_at = NULL WHERE pipeline_id = $1 AND state <> 'skipped'",
+				  1, types, values, NULL, SPI_OK_UPDATE, -1);
+}
+
+void
+registry_skip_table(int32 pipeline_id, Oid relid)
+{
+	Oid			types[] = {INT4OID, OIDOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid)};
+
+	execute_write("UPDATE tarn.pipeline_table SET state = 'skipped', error = NULL, error_at = NULL "
+				  "WHERE pipeline_id = $1 AND relid = $2",
+				  2, types, values, NULL, SPI_OK_UPDATE, 1);
+}
+
+void
+registry_advance(const Pipeline *p, XLogRecPtr lsn)
+{
+	Oid			types[] = {INT4OID, TEXTOID, LSNOID};
+	Datum		values[] = {Int32GetDatum(p->id), CStringGetTextDatum(p->flush_token), LSNGetDatum(lsn)};
+
+	execute_write("UPDATE tarn.pipeline SET lsn = greatest(lsn, $3) "
+				  "WHERE id = $1 AND flush_token = $2::uuid AND lsn IS NOT NULL",
+				  3, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void
@@ -321,7 +366,8 @@ registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(error)};
 
 	execute_write("UPDATE tarn.pipeline_table SET state = 'stopped', error = $3, "
-				  "error_at = pg_catalog.clock_timestamp() WHERE pipeline_id = $1 AND relid = $2",
+				  "error_at = pg_catalog.clock_timestamp() "
+				  "WHERE pipeline_id = $1 AND relid = $2 AND state <> 'skipped'",
 				  3, types, values, NULL, SPI_OK_UPDATE, -1);
 }
 
@@ -344,7 +390,7 @@ registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token)
 	LSNGetDatum(lsn), CStringGetTextDatum(new_token)};
 
 	execute_write("UPDATE tarn.pipeline SET lsn = greatest(lsn, $3), last_commit = pg_catalog.now(), "
-				  "flush_token = $4::uuid WHERE id = $1 AND flush_token = $2::uuid",
+				  "flush_token = $4::uuid WHERE id = $1 AND flush_token = $2::uuid AND lsn IS NOT NULL",
 				  4, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 

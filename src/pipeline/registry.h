@@ -31,6 +31,12 @@ extern Pipeline *registry_load(int32 pipeline_id);
 /* Id by name; ERRCODE_UNDEFINED_OBJECT with the closest name as hint. */
 extern int32 registry_find(const char *name);
 
+/*
+ * Was the pipeline made in this database of this server?  One that came with
+ * a dump, a template or a clone must not write into the lake of its original.
+ */
+extern bool registry_bound_here(const Pipeline *p);
+
 /* Every pipeline of this database: List of Pipeline * without tables. */
 extern List *registry_all(void);
 
@@ -43,8 +49,26 @@ extern List *registry_all(void);
  */
 extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications);
 
-/* Progress; each changes one row. */
+/*
+ * The pipeline has a new slot, which begins at lsn: every table that is not
+ * stopped or skipped must be copied, since nothing before is in the stream.
+ */
 extern void registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline);
+
+/* Has the pipeline make a new slot, and copies of its tables, at its next start; enables it. */
+extern void registry_begin_anew(int32 pipeline_id);
+
+/* Leaves a table out until it is copied anew. */
+extern void registry_skip_table(int32 pipeline_id, Oid relid);
+
+/*
+ * Nothing of ours is in WAL up to lsn: recorded before the slot is moved
+ * there, so that a slot beyond the record was made or moved by somebody
+ * else.  Fails as registry_flush does.
+ */
+extern void registry_advance(const Pipeline *p, XLogRecPtr lsn);
+
+/* Progress; each changes one row. */
 extern void registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token);
 extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
 extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
@@ -61,7 +85,8 @@ extern bool registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason)
 /*
  * A flush: the pipeline's row from old_token to new_token (exactly one row
  * must match, else ERRCODE_T_R_SERIALIZATION_FAILURE: another writer took
- * over), and the rows of tables that changed or caught up.
+ * over, or the pipeline is to begin anew), and the rows of tables that
+ * changed or caught up.
  */
 extern void registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token);
 extern void registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn);

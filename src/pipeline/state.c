@@ -153,8 +153,9 @@ state_clear(PipelineState *state)
 	state->activity = PIPELINE_STARTING;
 	state->restart_at = 0;
 	state->failures = 0;
+	state->wal_alert = false;
 	state->received = state->committed = state->confirmed = InvalidXLogRecPtr;
-	state->committed_time = state->oldest_buffered = state->last_flush = 0;
+	state->committed_time = state->oldest_buffered = state->last_flush = state->current_at = 0;
 	state->flushes = state->transactions = 0;
 	state->inserts = state->updates = state->deletes = state->truncates = 0;
 	state->buffered_bytes = state->written_bytes = 0;

@@ -67,6 +67,7 @@ typedef struct PipelineState
 	/* the launcher's */
 	TimestampTz restart_at;
 	int			failures;		/* in a row */
+	bool		wal_alert;		/* the slot keeps more WAL than tarn.wal_alert, and the log says so */
 
 	/* positions */
 	XLogRecPtr	received;		/* decoded up to here */
@@ -74,6 +75,7 @@ typedef struct PipelineState
 	XLogRecPtr	confirmed;
 	TimestampTz committed_time; /* commit time of the last transaction in the lake */
 	TimestampTz oldest_buffered;	/* commit time of the oldest transaction not in the lake; 0: none */
+	TimestampTz current_at;		/* when the lake last had all that WAL had; 0: not since the server's start */
 	TimestampTz last_flush;
 
 	/* flush on request: the caller raises `wanted` and waits on `flushed_cv` until flushed >= wanted */

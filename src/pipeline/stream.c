@@ -88,25 +88,50 @@ stream_create_slot(const char *slot)
 	return start;
 }
 
-bool
-stream_slot_usable(const char *slot, char **problem)
+/* A copy of the slot's state; false when there is none of the name. */
+static bool
+look_up_slot(const char *slot, ReplicationSlot *copy)
 {
 	ReplicationSlot *s = SearchNamedReplicationSlot(slot, true);
+
+	if (s == NULL)
+		return false;
+	SpinLockAcquire(&s->mutex);
+	*copy = *s;
+	SpinLockRelease(&s->mutex);
+	return true;
+}
+
+static bool
+made_by_us(const ReplicationSlot *slot)
+{
+	return slot->data.database == MyDatabaseId && strcmp(NameStr(slot->data.plugin), "tarn") == 0;
+}
+
+bool
+stream_slot_ours(const char *slot)
+{
+	ReplicationSlot copy;
+
+	return !look_up_slot(slot, &copy) || made_by_us(&copy);
+}
+
+bool
+stream_slot_usable(const char *slot, XLogRecPtr lsn, char **problem)
+{
 	ReplicationSlot copy;
 
 	*problem = NULL;
-	if (s != NULL)
-	{
-		SpinLockAcquire(&s->mutex);
-		copy = *s;
-		SpinLockRelease(&s->mutex);
-	}
-	if (s == NULL)
+	if (!look_up_slot(slot, &copy))
 		*problem = psprintf("replication slot \"%s\" does not exist any more", slot);
-	else if (copy.data.database != MyDatabaseId || strcmp(NameStr(copy.data.plugin), "tarn") != 0)
+	else if (!made_by_us(&copy))
 		*problem = psprintf("replication slot \"%s\" was made by somebody else", slot);
 	else if (compat_slot_invalidated(&copy))
 		*problem = psprintf("replication slot \"%s\" was invalidated: the WAL it needs is gone", slot);
+	else if (copy.data.confirmed_flush > lsn)
+		*problem = psprintf("replication slot \"%s\" begins at %X/%X, but the lake has changes up to %X/%X only: "
+							"it was made anew or moved by somebody else", slot,
+							LSN_FORMAT_ARGS(copy.data.confirmed_flush), LSN_FORMAT_ARGS(lsn));
 	return *problem == NULL;
 }
 

@@ -29,8 +29,14 @@ extern LogicalDecodingContext *stream_begin_slot(const char *slot, bool need_ful
 /* Makes the slot (durable when it returns); its start position.  Waits for running transactions. */
 extern XLogRecPtr stream_create_slot(const char *slot);
 
-/* Does the slot exist, with our plugin, in this database, not invalidated?  *problem says what is wrong. */
-extern bool stream_slot_usable(const char *slot, char **problem);
+/*
+ * Does the slot exist, with our plugin, in this database, not invalidated,
+ * and not beyond `lsn`, which is what the lake has?  *problem says what is wrong.
+ */
+extern bool stream_slot_usable(const char *slot, XLogRecPtr lsn, char **problem);
+
+/* May a slot of this name be dropped as one of ours: is there none, or one that we made? */
+extern bool stream_slot_ours(const char *slot);
 extern void stream_drop_slot(const char *slot, bool missing_ok);
 
 /* Acquires the slot and begins to decode: commits before `start` are skipped. */

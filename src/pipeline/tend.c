@@ -20,6 +20,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/privileged.h"
 #include "pipeline/batch.h"
 #include "pipeline/copy.h"
 #include "pipeline/flush.h"
@@ -148,8 +149,8 @@ tend_start(Pipeline *p)
 static void
 adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 {
-	if (theirs->state != mine->state && (theirs->state == TABLE_COPY || theirs->state == TABLE_STOPPED ||
-										 mine->state == TABLE_COPY || mine->state == TABLE_STOPPED))
+	/* only the way from catchup to live keeps the lake table as it is known here */
+	if (theirs->state != mine->state && !(mine->state == TABLE_CATCHUP && theirs->state == TABLE_LIVE))
 		pipeline_table_close(mine);
 	mine->state = theirs->state;
 	mine->lsn = theirs->lsn;
@@ -205,6 +206,25 @@ tend_adopt(Pipeline *p)
 		MemoryContextDelete(fresh->context);
 	open_tables(p);
 	pipeline_commit();
+}
+
+/* Did somebody change what only a new process takes over, or ask for a new beginning? */
+static bool
+needs_renewal(const Pipeline *p, const Pipeline *fresh)
+{
+	ListCell   *a;
+	ListCell   *b;
+
+	if (fresh->owner != p->owner || fresh->memory_limit != p->memory_limit ||
+		fresh->lsn == InvalidXLogRecPtr || strcmp(fresh->lake_name, p->lake_name) != 0 ||
+		list_length(fresh->publications) != list_length(p->publications))
+		return true;
+	forboth(a, fresh->publications, b, p->publications)
+	{
+		if (strcmp(lfirst(a), lfirst(b)) != 0)
+			return true;
+	}
+	return false;
 }
 
 /* Looks at the publications; true when tables came or went. */
@@ -290,17 +310,22 @@ tend_tables(Pipeline *p, bool reload)
 	if (reload || hinted || elapsed(last_sync, SYNC_MS))
 	{
 		Pipeline   *fresh;
+		bool		renew;
 
 		pipeline_begin();
+		privileged_check_version();
 		MemoryContextSwitchTo(p->context);
 		fresh = registry_load(p->id);
 		pipeline_commit();
 		if (fresh == NULL)
 			return TEND_GONE;
 		p->enabled = fresh->enabled;
+		renew = needs_renewal(p, fresh);
 		MemoryContextDelete(fresh->context);
 		if (!p->enabled)
 			return TEND_PAUSED;
+		if (renew)
+			return TEND_RENEW;
 		restart |= sync_tables(p) || reload;
 	}
 	return restart ? TEND_RESTART : TEND_NOTHING;

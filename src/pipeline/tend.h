@@ -18,6 +18,7 @@ typedef enum TendResult
 	TEND_NOTHING,
 	TEND_RESTART,				/* a table's copy is done: call tend_adopt and decode from its position */
 	TEND_PAUSED,
+	TEND_RENEW,					/* the pipeline was altered: a new process takes over */
 	TEND_GONE					/* the pipeline was dropped */
 } TendResult;
 

@@ -27,12 +27,15 @@
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
 #include "base/failpoint.h"
+#include "base/privileged.h"
 #include "pipeline/copy.h"
 #include "pipeline/flush.h"
 #include "pipeline/launcher.h"
@@ -48,6 +51,7 @@
 
 /* An idle slot is moved on this often. */
 #define CONFIRM_IDLE_MS 10000
+#define ADVANCE_BYTES (1024 * 1024)
 
 static PipelineState *state = NULL;
 
@@ -58,6 +62,9 @@ static Batch *batch = NULL;
 static void
 worker_exit(int code, Datum arg)
 {
+	/* who waits for us to be gone waits for the slot to be free */
+	if (MyReplicationSlot)
+		ReplicationSlotRelease();
 	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
 	state->pid = 0;
 	state->latch = NULL;
@@ -115,6 +122,18 @@ stop_pipeline(const char *problem, const char *hint)
 	proc_exit(0);
 }
 
+/* A new process takes over at once; `owner` is news to the board, or InvalidOid. */
+pg_noreturn static void
+renew(Oid owner)
+{
+	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
+	if (OidIsValid(owner))
+		state->owner = owner;
+	state->restart_at = 0;
+	LWLockRelease(tarn_shared->lock);
+	proc_exit(0);
+}
+
 /* Loads the pipeline's row; leaves when there is nothing to do. */
 static void
 load_pipeline(const WorkerArgs *args)
@@ -122,15 +141,17 @@ load_pipeline(const WorkerArgs *args)
 	MemoryContext old;
 
 	StartTransactionCommand();
+	privileged_check_version();
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	pipeline = registry_load(args->pipeline_id);
 	MemoryContextSwitchTo(old);
-	if (pipeline == NULL || pipeline->database != MyDatabaseId ||
-		pipeline->system_identifier != GetSystemIdentifier())
+	if (pipeline == NULL || !registry_bound_here(pipeline))
 	{
 		CommitTransactionCommand();
 		leave_for_good();
 	}
+	if (pipeline->owner != args->owner)
+		renew(pipeline->owner);
 	if (!pipeline->enabled)
 	{
 		LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
@@ -141,6 +162,8 @@ load_pipeline(const WorkerArgs *args)
 		proc_exit(0);
 	}
 	pipeline->state = state;
+	if (state->current_at == 0)
+		state->current_at = pipeline->last_commit;
 	MemoryContextSwitchTo(pipeline->context);
 	pipeline->lake = lake_open(lake_server_oid(pipeline->lake_name), pipeline->owner);
 	CommitTransactionCommand();
@@ -155,11 +178,17 @@ prepare_slot(void)
 
 	if (pipeline->lsn != InvalidXLogRecPtr)
 	{
-		if (!stream_slot_usable(pipeline->slot, &problem))
-			stop_pipeline(problem, "Drop the pipeline and create it again; its tables are copied anew.");
+		if (!stream_slot_usable(pipeline->slot, pipeline->lsn, &problem))
+			stop_pipeline(problem,
+						  psprintf("If no other server writes into lake \"%s\", run SELECT tarn.resync(%s): "
+								   "its tables are copied anew, and can be read meanwhile.",
+								   pipeline->lake_name, quote_literal_cstr(pipeline->name)));
 		return;
 	}
-	/* left by a start that did not get to record it */
+	/* left by a start that did not get to record it, or given up by tarn.resync */
+	if (!stream_slot_ours(pipeline->slot))
+		stop_pipeline(psprintf("replication slot \"%s\" was made by somebody else", pipeline->slot),
+					  psprintf("Drop the slot, and run SELECT tarn.resume(%s).", quote_literal_cstr(pipeline->name)));
 	stream_drop_slot(pipeline->slot, true);
 	state_set_detail(state, "waiting for running transactions to end");
 	lsn = stream_create_slot(pipeline->slot);
@@ -279,7 +308,27 @@ flush_to(XLogRecPtr position)
 	state->committed_time = batch->last_commit_time;
 }
 
-/* The position that may be confirmed: none while a table is behind the others. */
+/*
+ * Nothing of ours is in WAL up to here, but perhaps much of others: the slot
+ * moves on, so that they are not kept.  In steps, since the record of it is
+ * WAL too: an idle server stays idle.
+ */
+static void
+advance_idle(XLogRecPtr position)
+{
+	if (position < pipeline->lsn + ADVANCE_BYTES)
+		return;
+	pipeline_begin();
+	registry_advance(pipeline, position);
+	pipeline_commit();
+	pipeline->lsn = position;
+}
+
+/*
+ * The position that may be confirmed: none while a table is behind the
+ * others, and never one that is not on record (invariant I3, and how a slot
+ * that somebody made anew is told from ours).
+ */
 static void
 publish_progress(XLogRecPtr position, bool confirm)
 {
@@ -290,7 +339,8 @@ publish_progress(XLogRecPtr position, bool confirm)
 	{
 		if (confirm)
 		{
-			stream_confirm(position);
+			advance_idle(position);
+			stream_confirm(pipeline->lsn);
 			FAILPOINT("confirmed");
 		}
 		state->confirmed = MyReplicationSlot->data.confirmed_flush;
@@ -337,6 +387,8 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 		if (confirm)
 			*last_confirm = now;
 	}
+	if (!more && !batch->changed)
+		state->current_at = now;
 	return more;
 }
 
@@ -382,6 +434,11 @@ worker_run(const WorkerArgs *args)
 			case TEND_PAUSED:
 				stream_close();
 				proc_exit(0);
+				break;
+			case TEND_RENEW:
+				/* what is not in the lake yet is decoded again */
+				stream_close();
+				renew(InvalidOid);
 				break;
 			case TEND_RESTART:
 				/* some table is behind: decode again from where it is, after the others are safe */
