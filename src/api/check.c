@@ -115,6 +115,12 @@ api_check_server(void)
 						3 + copy_workers, copy_workers),
 				 errhint("Add to postgresql.conf: max_worker_processes = %d, and restart the server.",
 						 max_worker_processes + 3 + copy_workers)));
+	if (tarn_shared->out_of_workers)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("all background workers are in use, and pipelines wait for one"),
+				 errhint("Add to postgresql.conf: max_worker_processes = %d, and restart the server.",
+						 max_worker_processes + 3 + copy_workers)));
 }
 
 static void

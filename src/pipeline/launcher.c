@@ -49,6 +49,7 @@
 
 /* How often the launcher looks round without being woken. */
 #define LAUNCHER_NAP_MS 10000
+#define SCOUT_AGAIN_MS 1000
 
 /* Workers that were started and may not have reached the board yet. */
 static BackgroundWorkerHandle **handles = NULL;
@@ -117,8 +118,8 @@ list_databases(void)
 	return list;
 }
 
-/* Sends a scout and waits for it. */
-static void
+/* Sends a scout and waits for it; false when there is no place for one. */
+static bool
 scout_database(Oid database)
 {
 	WorkerArgs	args = {database, InvalidOid, 0};
@@ -129,37 +130,43 @@ scout_database(Oid database)
 	handle = start_worker("tarn_scout_main", "tarn scout", name, &args);
 	if (handle == NULL)
 	{
-		ereport(WARNING,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("out of background worker slots for tarn"),
-				 errhint("Increase max_worker_processes.")));
-		state_scout(database);	/* again at the next round */
-		return;
+		/* once until there is room again: it is tried every second */
+		if (!tarn_shared->out_of_workers)
+			ereport(WARNING,
+					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+					 errmsg("out of background worker slots for tarn"),
+					 errhint("Increase max_worker_processes.")));
+		tarn_shared->out_of_workers = true;
+		return false;
 	}
+	tarn_shared->out_of_workers = false;
 	WaitForBackgroundWorkerShutdown(handle);
 	pfree(handle);
 	/* the wait took what else woke us, such as the wish for another scout: another round */
 	SetLatch(MyLatch);
+	return true;
 }
 
-/* Every database whose pipelines should be looked up now. */
-static void
-run_scouts(bool all)
+/* Every database whose pipelines should be looked up now; false when some could not be. */
+static bool
+run_scouts(void)
 {
 	Oid			wanted[STATE_MAX_SCOUTS];
 	int			n;
+	bool		all;
+	bool		done = true;
 	List	   *databases;
 	ListCell   *lc;
 
 	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
 	n = tarn_shared->nscouts;
 	memcpy(wanted, tarn_shared->scouts, n * sizeof(Oid));
-	all |= tarn_shared->scout_all;
+	all = tarn_shared->scout_all;
 	tarn_shared->nscouts = 0;
 	tarn_shared->scout_all = false;
 	LWLockRelease(tarn_shared->lock);
 	if (n == 0 && !all)
-		return;
+		return true;
 	databases = list_databases();
 	foreach(lc, databases)
 	{
@@ -167,10 +174,14 @@ run_scouts(bool all)
 
 		for (int i = 0; i < n; i++)
 			found |= wanted[i] == lfirst_oid(lc);
-		if (found)
-			scout_database(lfirst_oid(lc));
+		if (found && !scout_database(lfirst_oid(lc)))
+		{
+			state_want_scout(lfirst_oid(lc));
+			done = false;
+		}
 	}
 	list_free(databases);
+	return done;
 }
 
 /* A pipeline that is gone and has no worker to tidy up: its slot, its place on the board. */
@@ -265,7 +276,11 @@ tend_workers(void)
 		state->restart_at = TimestampTzPlusMilliseconds(now, 2000);
 		handles[i] = start_worker("tarn_worker_main", "tarn pipeline worker", NameStr(state->name), &args);
 		if (handles[i] == NULL)
+		{
+			tarn_shared->out_of_workers = true;
+			state->activity = PIPELINE_BACKOFF;
 			state_set_error(state, "out of background worker slots; increase max_worker_processes");
+		}
 	}
 	return nap;
 }
@@ -303,6 +318,7 @@ tarn_launcher_main(Datum arg)
 	for (;;)
 	{
 		long		nap;
+		bool		scouted;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -311,10 +327,12 @@ tarn_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		MemoryContextSwitchTo(round);
-		run_scouts(false);
+		scouted = run_scouts();
 		/* handles live as long as the worker does */
 		MemoryContextSwitchTo(TopMemoryContext);
 		nap = tend_workers();
+		if (!scouted)
+			nap = Min(nap, SCOUT_AGAIN_MS);
 		MemoryContextReset(round);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, nap, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

@@ -82,11 +82,6 @@ state_shmem_startup(void)
 void
 state_init(void)
 {
-	DefineCustomIntVariable("tarn.max_pipelines",
-							"Sets the number of pipelines the server has room for.",
-							"Pipelines of all databases count.",
-							&tarn_max_pipelines, 16, 1, 1024,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tarn.garbage_grace",
 							"Sets how long files that no current snapshot references are kept.",
 							"Readers outside of this server may be in the middle of an older snapshot.",
@@ -94,6 +89,12 @@ state_init(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
+	/* a session that loads us to read must not define what only a start of the server can set: it would be ended */
+	DefineCustomIntVariable("tarn.max_pipelines",
+							"Sets the number of pipelines the server has room for.",
+							"Pipelines of all databases count.",
+							&tarn_max_pipelines, 16, 1, 1024,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = state_shmem_request;
 	previous_startup_hook = shmem_startup_hook;
@@ -127,7 +128,7 @@ state_find(Oid database, int32 pipeline_id)
 }
 
 void
-state_scout(Oid database)
+state_want_scout(Oid database)
 {
 	bool		found = false;
 
@@ -141,6 +142,12 @@ state_scout(Oid database)
 	else if (!found)
 		tarn_shared->scout_all = true;
 	LWLockRelease(tarn_shared->lock);
+}
+
+void
+state_scout(Oid database)
+{
+	state_want_scout(database);
 	state_wake_launcher();
 }
 

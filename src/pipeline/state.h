@@ -106,6 +106,7 @@ typedef struct TarnShared
 	Oid			scouts[STATE_MAX_SCOUTS];	/* databases whose pipelines the launcher shall look up anew */
 	int			nscouts;
 	bool		scout_all;
+	bool		out_of_workers; /* the last process that the launcher wanted could not be started */
 	int			npipelines;		/* length of the array */
 	PipelineState pipelines[FLEXIBLE_ARRAY_MEMBER];
 } TarnShared;
@@ -130,8 +131,9 @@ extern void state_forget(PipelineState *state);
 extern void state_request(PipelineState *state, uint32 request);
 extern void state_wake_launcher(void);
 
-/* Ask the launcher to look up the pipelines of a database. */
+/* Ask the launcher to look up the pipelines of a database: now, or whenever it wakes up. */
 extern void state_scout(Oid database);
+extern void state_want_scout(Oid database);
 
 /* Texts under the lock. */
 extern void state_set_detail(PipelineState *state, const char *fmt,...) pg_attribute_printf(2, 3);
