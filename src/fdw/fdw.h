@@ -217,6 +217,7 @@ typedef struct FdwScan
 	FdwCursor	cursor;
 	LakeReader *reader;
 	int			reader_task;
+	LakeReader *next_reader;	/* of task reader_task + 1, opened ahead, or NULL */
 	bool		stops_early;	/* begin with small slices of a row group */
 	int			group;			/* being read */
 	uint32		group_at;		/* first row of it that is not read yet */

@@ -196,13 +196,62 @@ scan_close_reader(FdwScan *fs)
 	fs->reader = NULL;
 }
 
+static void
+scan_close_readers(FdwScan *fs)
+{
+	scan_close_reader(fs);
+	if (fs->next_reader != NULL)
+		lake_reader_close(fs->next_reader);
+	fs->next_reader = NULL;
+}
+
+/* The reader of `task`; the tasks that follow it are begun to be fetched. */
+static void
+scan_open_reader(FdwScan *fs, int task)
+{
+	bool		ready = fs->next_reader != NULL && task == fs->reader_task + 1;
+
+	scan_close_reader(fs);
+	if (ready)
+		fs->reader = fs->next_reader;
+	else if (fs->next_reader != NULL)
+		lake_reader_close(fs->next_reader);
+	fs->next_reader = NULL;
+	fs->reader_task = task;
+	for (int i = ready ? 1 : 0; !fs->stops_early && i <= LAKE_TASKS_AHEAD; i++)
+		lake_reader_ahead(fs->scan, task + i);
+	if (!ready)
+		fs->reader = lake_reader_open(fs->scan, task);
+}
+
+/*
+ * Has the row group that was just taken fetched, and the one after it, so
+ * that this comes while that is decoded.  A query that may stop early would
+ * pay for what it does not read.
+ */
+static void
+scan_look_ahead(FdwScan *fs)
+{
+	if (fs->stops_early)
+		return;
+	lake_reader_prefetch(fs->reader, fs->group);
+	if (fs->cursor.group < fs->cursor.ngroups)
+		lake_reader_prefetch(fs->reader, fs->cursor.group);
+	else if (fs->next_reader == NULL && fs->reader_task + 1 < fs->cursor.ntasks)
+	{
+		fs->next_reader = lake_reader_open(fs->scan, fs->reader_task + 1);
+		if (lake_reader_nrow_groups(fs->next_reader) > 0)
+			lake_reader_prefetch(fs->next_reader, 0);
+	}
+}
+
 /* (Re)starts at the first row. */
 static void
 scan_start(FdwScan *fs, ForeignScanState *node)
 {
 	MemoryContext old = MemoryContextSwitchTo(fs->context);
 
-	scan_close_reader(fs);
+	scan_close_readers(fs);
 	if (fs->dirty)
 	{
 		scan_make_filter(fs, node);
@@ -238,18 +287,17 @@ scan_next_group(FdwScan *fs)
 	{
 		if (fs->reader == NULL || fs->reader_task != task)
 		{
-			scan_close_reader(fs);
-			fs->reader = lake_reader_open(fs->scan, task);
-			fs->reader_task = task;
+			scan_open_reader(fs, task);
 			fs->cursor.ngroups = lake_reader_nrow_groups(fs->reader);
 			if (fs->group >= fs->cursor.ngroups)
 				continue;		/* a file without row groups */
 		}
 		fs->group_at = 0;
 		fs->group_rows = lake_reader_group_rows(fs->reader, fs->group);
+		scan_look_ahead(fs);
 		return true;
 	}
-	scan_close_reader(fs);
+	scan_close_readers(fs);
 	return false;
 }
 
@@ -425,7 +473,7 @@ fdw_end_scan(ForeignScanState *node)
 
 	if (fs == NULL)
 		return;
-	scan_close_reader(fs);
+	scan_close_readers(fs);
 	if (fs->scan != NULL)
 		lake_scan_end(fs->scan);
 	lake_table_free(fs->table);

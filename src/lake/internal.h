@@ -19,6 +19,9 @@
 /* The whole of an object that metadata references; ERRCODE_DATA_CORRUPTED when it is missing. */
 extern char *lake_get(Lake *lake, const char *path, size_t *size);
 
+/* The same of what store_get_start() began. */
+extern char *lake_get_finish(StoreGet *get, const char *path, size_t *size);
+
 /* In PG_CATCH: UNDEFINED_FILE as that, other errors as they are. */
 pg_noreturn extern void lake_rethrow_missing(const char *path);
 

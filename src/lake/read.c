@@ -44,3 +44,20 @@ lake_get(Lake *lake, const char *path, size_t *size)
 	PG_END_TRY();
 	return data;
 }
+
+char *
+lake_get_finish(StoreGet *get, const char *path, size_t *size)
+{
+	char	   *volatile data = NULL;
+
+	PG_TRY();
+	{
+		data = store_get_finish(get, size);
+	}
+	PG_CATCH();
+	{
+		lake_rethrow_missing(path);
+	}
+	PG_END_TRY();
+	return data;
+}

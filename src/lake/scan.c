@@ -18,8 +18,12 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+/* Manifests on their way at a time, and their bytes when there is more than one. */
+#define MANIFESTS_AHEAD 8
+#define MANIFEST_BYTES_AHEAD (32 * 1024 * 1024)
+
 static void scan_read_manifests(LakeScan *scan);
-static void scan_read_manifest(LakeScan *scan, const IcebergManifest *manifest,
+static void scan_read_manifest(LakeScan *scan, StoreGet *get, const IcebergManifest *manifest,
 							   const int *wanted_ids, int nwanted);
 static void scan_add_entry(LakeScan *scan, const IcebergManifestEntry *entry);
 static bool scan_file_may_match(LakeScan *scan, const ScanFile *file, const bool *used,
@@ -75,6 +79,7 @@ lake_scan_replan(LakeScan *scan, Filter *filter)
 	FilterBounds *bounds;
 	MemoryContext old;
 
+	scan_ahead_clear(scan);
 	MemoryContextReset(files->task_context);
 	old = MemoryContextSwitchTo(files->task_context);
 
@@ -118,14 +123,18 @@ lake_scan_end(LakeScan *scan)
 }
 
 /*
- * Reads every manifest.  Metrics are kept only for the projection (it names
- * the filter's columns too) and for the path column of delete files.
+ * Reads every manifest, some of them ahead: on a store of objects each is a
+ * request.  Metrics are kept only for the projection (it names the filter's
+ * columns too) and for the path column of delete files.
  */
 static void
 scan_read_manifests(LakeScan *scan)
 {
 	LakeTable  *table = scan->table;
 	int		   *wanted = palloc((scan->nfields + 1) * sizeof(int));
+	StoreGet   *gets[MANIFESTS_AHEAD];
+	int			begun = 0;
+	int64		bytes = 0;		/* of those begun */
 
 	for (int i = 0; i < scan->nfields; i++)
 		wanted[i] = scan->fields[i]->id;
@@ -134,17 +143,27 @@ scan_read_manifests(LakeScan *scan)
 	for (int i = 0; i < table->nmanifests; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		scan_read_manifest(scan, &table->manifests[i], wanted, scan->nfields + 1);
+		while (begun < table->nmanifests && begun - i < MANIFESTS_AHEAD &&
+			   (begun == i || bytes + table->manifests[begun].length <= MANIFEST_BYTES_AHEAD))
+		{
+			gets[begun % MANIFESTS_AHEAD] = store_get_start(table->lake->store,
+															table->manifests[begun].path,
+															LAKE_MAX_METADATA);
+			bytes += table->manifests[begun++].length;
+		}
+		bytes -= table->manifests[i].length;
+		scan_read_manifest(scan, gets[i % MANIFESTS_AHEAD], &table->manifests[i],
+						   wanted, scan->nfields + 1);
 	}
 	pfree(wanted);
 }
 
 static void
-scan_read_manifest(LakeScan *scan, const IcebergManifest *manifest,
+scan_read_manifest(LakeScan *scan, StoreGet *get, const IcebergManifest *manifest,
 				   const int *wanted_ids, int nwanted)
 {
 	size_t		size = 0;
-	char	   *data = lake_get(scan->table->lake, manifest->path, &size);
+	char	   *data = lake_get_finish(get, manifest->path, &size);
 	IcebergManifestEntry *entries;
 	int			nentries;
 

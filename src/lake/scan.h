@@ -97,6 +97,16 @@ typedef struct LakeReader LakeReader;
 extern LakeReader *lake_reader_open(LakeScan *scan, int task);
 extern int	lake_reader_nrow_groups(LakeReader *r);
 
+/*
+ * Hints, for consumers that will read everything: the task will be opened
+ * soon; the row group will be read next.  Their bytes are fetched meanwhile,
+ * as far as it is likely that they are needed.  The second ends the validity
+ * of the reader's batch.
+ */
+#define LAKE_TASKS_AHEAD 8
+extern void lake_reader_ahead(LakeScan *scan, int task);
+extern void lake_reader_prefetch(LakeReader *r, int group);
+
 extern uint32 lake_reader_group_rows(LakeReader *r, int group);
 
 /* Reads row group `group`; false when it is pruned or nothing of it is selected.  *batch is valid until the next call. */

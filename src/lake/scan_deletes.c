@@ -22,6 +22,9 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+/* Delete files under way at a time. */
+#define DELETES_AHEAD 7
+
 static const LakeType string_type = {.id = LAKE_STRING};
 
 /* Decodes the path bounds of a delete file, once. */
@@ -192,6 +195,21 @@ deletes_count_users(const LakeScanFiles *files, const ScanDelete *d)
 	return n;
 }
 
+/* Begins to fetch the next delete files of `file`, so that one does not wait for the other. */
+static void
+deletes_ahead(LakeScan *scan, const ScanFile *file, int from)
+{
+	for (int i = from, n = 0; i < file->ndeletes && n < DELETES_AHEAD; i++)
+	{
+		const ScanDelete *d = (const ScanDelete *) file->deletes[i];
+
+		if (d->loaded)
+			continue;
+		scan_ahead(scan, &d->entry.file);
+		n++;
+	}
+}
+
 void
 scan_deletes_load(LakeScan *scan, ScanFile *file)
 {
@@ -210,9 +228,8 @@ scan_deletes_load(LakeScan *scan, ScanFile *file)
 			continue;
 		if (deletes_count_users(files, d) == 1)
 			only_path = file->entry.file.path;
-		parquet = scan_parquet_open(scan->table->lake->store, d->entry.file.path,
-									d->entry.file.format, d->entry.file.file_size,
-									&scan->counters.bytes, false);
+		deletes_ahead(scan, file, i + 1);
+		parquet = scan_ahead_open(scan, &d->entry.file, false);
 		iceberg_deletes_read(&parquet->input, only_path, deletes_take, &load);
 		scan_parquet_close(parquet);
 		d->loaded = true;

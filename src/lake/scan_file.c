@@ -20,6 +20,12 @@ scan_parquet_read(void *arg, uint64 offset, size_t size, void *buffer)
 	*p->bytes += size;
 }
 
+static void
+scan_parquet_prefetch(void *arg, uint64 offset, size_t size)
+{
+	store_prefetch(((ScanParquet *) arg)->store, offset, size);
+}
+
 ScanParquet *
 scan_parquet_open(Store *store, const char *path, const char *format,
 				  int64 size, uint64 *bytes, bool footer)
@@ -43,6 +49,7 @@ scan_parquet_open(Store *store, const char *path, const char *format,
 	{
 		p->store = store_reader(store, path, size);
 		p->input.read = scan_parquet_read;
+		p->input.prefetch = scan_parquet_prefetch;
 		p->input.arg = p;
 		p->input.size = p->store->size;
 		p->input.name = pstrdup(path);
@@ -56,6 +63,83 @@ scan_parquet_open(Store *store, const char *path, const char *format,
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	return p;
+}
+
+/*
+ * Ahead of the reader
+ */
+
+static int
+ahead_find(const LakeScanFiles *files, const char *path)
+{
+	for (int i = 0; i < files->nahead; i++)
+	{
+		if (strcmp(files->ahead[i]->input.name, path) == 0)
+			return i;
+	}
+	return -1;
+}
+
+void
+scan_ahead(LakeScan *scan, const IcebergDataFile *file)
+{
+	LakeScanFiles *files = scan->files;
+	ScanParquet *p;
+	MemoryContext old;
+	uint64		size;
+
+	if (files->nahead == SCAN_AHEAD_FILES || ahead_find(files, file->path) >= 0)
+		return;
+	old = MemoryContextSwitchTo(scan->context);
+	p = scan_parquet_open(scan->table->lake->store, file->path, file->format, file->file_size,
+						  &scan->counters.bytes, false);
+	MemoryContextSwitchTo(old);
+	files->ahead[files->nahead++] = p;
+
+	/* what is read first; a small object comes whole with any part of it */
+	size = Min(p->input.size, PARQUET_FOOTER_GUESS);
+	store_prefetch(p->store, p->input.size - size, (size_t) size);
+	store_prefetch_start(p->store);
+}
+
+ScanParquet *
+scan_ahead_open(LakeScan *scan, const IcebergDataFile *file, bool footer)
+{
+	LakeScanFiles *files = scan->files;
+	int			i = ahead_find(files, file->path);
+	ScanParquet *p;
+	MemoryContext old;
+
+	if (i < 0)
+		return scan_parquet_open(scan->table->lake->store, file->path, file->format,
+								 file->file_size, &scan->counters.bytes, footer);
+	p = files->ahead[i];
+	files->ahead[i] = files->ahead[--files->nahead];
+	MemoryContextSetParent(p->context, CurrentMemoryContext);
+	if (!footer)
+		return p;
+	old = MemoryContextSwitchTo(p->context);
+	PG_TRY();
+	{
+		p->parquet = parquet_reader_open(&p->input);
+	}
+	PG_CATCH();
+	{
+		/* a store of objects finds out at the first read */
+		lake_rethrow_missing(file->path);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return p;
+}
+
+void
+scan_ahead_clear(LakeScan *scan)
+{
+	LakeScanFiles *files = scan->files;
+
+	while (files->nahead > 0)
+		scan_parquet_close(files->ahead[--files->nahead]);
 }
 
 void

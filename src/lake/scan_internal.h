@@ -23,6 +23,9 @@
 #include "lake/scan.h"
 #include "parquet/reader.h"
 
+/* Files that are opened, and fetched if they are small, before they are read. */
+#define SCAN_AHEAD_FILES 16
+
 /* One data file of the snapshot. */
 typedef struct ScanFile
 {
@@ -51,6 +54,9 @@ typedef struct LakeScanFiles
 	int			ndeletes;
 	ScanFile  **by_path;		/* files of the tasks, ordered by path */
 	int			nby_path;
+	struct ScanParquet *ahead[SCAN_AHEAD_FILES];	/* opened before they are read */
+	int			nahead;
+	bool		reads_rest;		/* the last row group had its unfiltered columns read whole */
 	MemoryContext deleted_context;	/* the bitmaps */
 	MemoryContext task_context; /* the tasks */
 } LakeScanFiles;
@@ -82,6 +88,18 @@ typedef struct ScanParquet
 extern ScanParquet *scan_parquet_open(Store *store, const char *path, const char *format,
 									  int64 size, uint64 *bytes, bool footer);
 extern void scan_parquet_close(ScanParquet *p);
+
+/*
+ * Opens a file that will be read soon, and begins to fetch what is read of it
+ * first.  Does nothing when that has been done, or for many files.
+ */
+extern void scan_ahead(LakeScan *scan, const IcebergDataFile *file);
+
+/* As scan_parquet_open; the file may be one that was opened ahead. */
+extern ScanParquet *scan_ahead_open(LakeScan *scan, const IcebergDataFile *file, bool footer);
+
+/* Closes what was opened ahead in vain. */
+extern void scan_ahead_clear(LakeScan *scan);
 
 /* --- scan_ranges.c --- */
 

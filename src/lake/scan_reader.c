@@ -102,8 +102,7 @@ lake_reader_open(LakeScan *scan, int task)
 	if (scan->filter != NULL)
 		filter_columns(scan->filter, r->filtered);
 
-	r->parquet = scan_parquet_open(scan->table->lake->store, file->path, file->format,
-								   file->file_size, &scan->counters.bytes, true);
+	r->parquet = scan_ahead_open(scan, file, true);
 	for (int g = 0; g < parquet_reader_nrow_groups(r->parquet->parquet); g++)
 		rows += parquet_reader_group_rows(r->parquet->parquet, g);
 	if (rows != (uint64) file->record_count)
@@ -257,7 +256,7 @@ apply_deletes(LakeReader *r, GroupRows *g)
 
 /* Tells the store which chunks are read next, so that it can fetch neighbours together. */
 static void
-announce_columns(LakeReader *r, const GroupRows *g, const bool *wanted)
+announce_columns(LakeReader *r, int group, const bool *wanted)
 {
 	ParquetReader *parquet = r->parquet->parquet;
 
@@ -266,8 +265,8 @@ announce_columns(LakeReader *r, const GroupRows *g, const bool *wanted)
 		int			leaf = r->columns[i].leaf;
 
 		if (wanted[i] && r->vectors[i] == NULL && leaf >= 0)
-			store_prefetch(r->parquet->store, parquet_reader_chunk_start(parquet, g->group, leaf),
-						   (size_t) parquet_reader_chunk_bytes(parquet, g->group, leaf));
+			store_prefetch(r->parquet->store, parquet_reader_chunk_start(parquet, group, leaf),
+						   (size_t) parquet_reader_chunk_bytes(parquet, group, leaf));
 	}
 }
 
@@ -277,7 +276,7 @@ read_columns(LakeReader *r, const GroupRows *g, const bool *wanted)
 {
 	/* of a part of the rows not all pages are read */
 	if (g->ranges.rows == g->nrows)
-		announce_columns(r, g, wanted);
+		announce_columns(r, g->group, wanted);
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -449,8 +448,10 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 	g->selection = palloc(BITMAP_WORDS(g->ranges.rows) * sizeof(uint64));
 	scan_ranges_gather(&g->ranges, g->alive, g->selection);
 
+	r->scan->files->reads_rest = false;
 	if (r->scan->filter != NULL && !apply_filter(r, g))
 		return false;
+	r->scan->files->reads_rest = g->ranges.rows == g->nrows;
 	read_columns(r, g, r->all);
 
 	batch->columns = r->vectors;
@@ -461,6 +462,43 @@ read_group(LakeReader *r, GroupRows *g, LakeBatch *batch)
 	fill_positions(g, batch);
 	counters->rows += batch->nselected;
 	return true;
+}
+
+void
+lake_reader_ahead(LakeScan *scan, int task)
+{
+	if (task < scan->ntasks)
+		scan_ahead(scan, scan->tasks[task].file);
+}
+
+/*
+ * Sure to be needed are all columns without a filter; with one, those of its
+ * first condition, unless statistics rule the group out.  The others are
+ * fetched along when they were needed of the group before.
+ */
+void
+lake_reader_prefetch(LakeReader *r, int group)
+{
+	MemoryContext scratch = AllocSetContextCreate(r->context, "tarn prefetch", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	GroupRows	g = {.group = group, .nrows = lake_reader_group_rows(r, group)};
+
+	memset(r->vectors, 0, r->scan->nfields * sizeof(ColumnVector *));
+	if (r->scan->filter == NULL)
+		announce_columns(r, group, r->all);
+	else if (group_may_match(r, &g))
+	{
+		bool	   *used = palloc0(Max(r->scan->nfields, 1) * sizeof(bool));
+		int			n;
+		const Filter **conditions = order_conditions(r, group, used, &n);
+
+		memset(used, 0, r->scan->nfields * sizeof(bool));
+		filter_columns(conditions[0], used);
+		announce_columns(r, group, r->scan->files->reads_rest ? r->all : used);
+	}
+	store_prefetch_start(r->parquet->store);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
 }
 
 uint32

@@ -51,19 +51,40 @@ rows_wanted(const ChunkReader *c, int *range, uint32 first, uint32 end)
 	return *range < c->nranges && c->ranges[*range * 2] < end;
 }
 
+/* Pages [first, end) of the index, which lie close together. */
+typedef struct PageRun
+{
+	int			first;
+	int			end;
+} PageRun;
+
+static uint64
+run_offset(const ReaderPages *pages, PageRun run)
+{
+	return (uint64) pages->offsets.locations[run.first].offset;
+}
+
+static size_t
+run_size(const ReaderPages *pages, PageRun run)
+{
+	const ParquetPageLocation *last = &pages->offsets.locations[run.end - 1];
+
+	return (size_t) ((uint64) last->offset + (uint64) last->compressed_page_size -
+					 run_offset(pages, run));
+}
+
 /*
- * Reads pages [first, end) of the index, which lie close together, in one
- * request.  Each page must begin with the row the index says.
+ * Reads pages of the index in one request.  Each page must begin with the row
+ * the index says.
  */
 static void
-read_indexed_pages(ChunkReader *c, const ReaderPages *pages, int first, int end)
+read_indexed_pages(ChunkReader *c, const ReaderPages *pages, PageRun run)
 {
 	const ParquetPageLocation *l = pages->offsets.locations;
-	uint64		offset = (uint64) l[first].offset;
-	uint64		size = (uint64) l[end - 1].offset + (uint64) l[end - 1].compressed_page_size - offset;
-	const uint8 *data = fetch(c, offset, (size_t) size);
+	uint64		offset = run_offset(pages, run);
+	const uint8 *data = fetch(c, offset, run_size(pages, run));
 
-	for (int i = first; i < end; i++)
+	for (int i = run.first; i < run.end; i++)
 	{
 		uint64		at = (uint64) l[i].offset - offset;
 		size_t		used;
@@ -76,36 +97,51 @@ read_indexed_pages(ChunkReader *c, const ReaderPages *pages, int first, int end)
 	}
 }
 
-static void
-read_ranges(ChunkReader *c, const ReaderPages *pages, uint64 start)
+/* The wanted pages, in runs; returns how many runs. */
+static int
+find_runs(const ChunkReader *c, const ReaderPages *pages, PageRun *runs)
 {
 	const ParquetPageLocation *l = pages->offsets.locations;
 	int			range = 0;
-	int			first = -1;		/* pages to be fetched together */
-	int			last = -1;
+	int			n = 0;
 
-	/* what lies before the first data page is the dictionary */
-	if ((uint64) l[0].offset > start)
-	{
-		size_t		size = (size_t) ((uint64) l[0].offset - start);
-
-		(void) chunk_read_page(c, fetch(c, start, size), size, start);
-	}
 	for (int i = 0; i < pages->npages; i++)
 	{
+		const ParquetPageLocation *last;
+
 		if (!rows_wanted(c, &range, pages->first_rows[i], pages->first_rows[i + 1]))
 			continue;
-		if (first >= 0 && l[i].offset - (l[last].offset + l[last].compressed_page_size) > FETCH_GAP)
-		{
-			read_indexed_pages(c, pages, first, last + 1);
-			first = -1;
-		}
-		if (first < 0)
-			first = i;
-		last = i;
+		last = n > 0 ? &l[runs[n - 1].end - 1] : NULL;
+		if (last == NULL || l[i].offset - (last->offset + last->compressed_page_size) > FETCH_GAP)
+			runs[n++].first = i;
+		runs[n - 1].end = i + 1;
 	}
-	if (first >= 0)
-		read_indexed_pages(c, pages, first, last + 1);
+	return n;
+}
+
+static void
+read_ranges(ChunkReader *c, const ReaderPages *pages, uint64 start)
+{
+	const ParquetInput *input = &c->reader->input;
+	PageRun    *runs = palloc_extended(Max(pages->npages, 1) * sizeof(PageRun), MCXT_ALLOC_HUGE);
+	int			nruns = find_runs(c, pages, runs);
+	uint64		data_start = (uint64) pages->offsets.locations[0].offset;
+	size_t		dictionary = data_start > start ? (size_t) (data_start - start) : 0;
+
+	if (input->prefetch != NULL && nruns + (dictionary > 0) > 1)
+	{
+		if (dictionary > 0)
+			input->prefetch(input->arg, start, dictionary);
+		for (int i = 0; i < nruns; i++)
+			input->prefetch(input->arg, run_offset(pages, runs[i]), run_size(pages, runs[i]));
+	}
+
+	/* what lies before the first data page is the dictionary */
+	if (dictionary > 0)
+		(void) chunk_read_page(c, fetch(c, start, dictionary), dictionary, start);
+	for (int i = 0; i < nruns; i++)
+		read_indexed_pages(c, pages, runs[i]);
+	pfree(runs);
 }
 
 static uint64

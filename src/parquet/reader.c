@@ -4,7 +4,7 @@
  *	  Opening a Parquet file and answering what its footer knows.
  *
  * The footer is read with one request where it is small (the common case):
- * the last FOOTER_GUESS bytes of the file, which on an object store costs as
+ * the last PARQUET_FOOTER_GUESS bytes of the file, which on an object store costs as
  * much as the eight bytes that tell its length.
  *
  *-------------------------------------------------------------------------
@@ -15,8 +15,6 @@
 #include "parquet/metadata_read.h"
 #include "parquet/reader_internal.h"
 #include "utils/memutils.h"
-
-#define FOOTER_GUESS (64 * 1024)
 
 /* Rows of a row group beyond which a file is not believed; writers stay near a million. */
 #define MAX_GROUP_ROWS (1 << 28)
@@ -96,7 +94,7 @@ read_footer(ParquetReader *r, size_t *size, uint64 *offset)
 {
 	ParquetPlace place = {.file = r->input.name, .group = -1};
 	uint64		file_size = r->input.size;
-	size_t		tail_size = (size_t) Min(file_size, FOOTER_GUESS);
+	size_t		tail_size = (size_t) Min(file_size, PARQUET_FOOTER_GUESS);
 	uint8	   *tail;
 	uint8	   *footer;
 	uint32		footer_size;

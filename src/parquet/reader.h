@@ -30,6 +30,8 @@ typedef struct ParquetInput
 	void	   *arg;
 	uint64		size;			/* of the file */
 	const char *name;			/* for messages */
+	/* told which bytes will be read soon, when there are several reads to come; may be NULL */
+	void		(*prefetch) (void *arg, uint64 offset, size_t size);
 } ParquetInput;
 
 typedef struct ParquetLeaf
@@ -54,6 +56,9 @@ typedef struct ParquetBounds
 } ParquetBounds;
 
 typedef struct ParquetReader ParquetReader;
+
+/* Bytes at the end of a file that parquet_reader_open reads first: mostly the footer is among them. */
+#define PARQUET_FOOTER_GUESS (64 * 1024)
 
 /* In a context of its own, child of the current one. */
 extern ParquetReader *parquet_reader_open(const ParquetInput *input);

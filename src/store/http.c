@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http.c
- *	  libcurl's multi interface on PostgreSQL's latches.
+ *	  Requests and replies by libcurl's multi interface.
  *
  * libcurl tells which sockets it waits for and until when; wait_for_events
  * hands exactly that to WaitLatchOrSocket or a WaitEventSet.  Nothing may
@@ -12,125 +12,100 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
 #include <signal.h>
-#include <time.h>
 
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/fd.h"
-#include "storage/latch.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "store/http.h"
+#include "store/http_internal.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 
 /* A transfer slower than a byte a second for so long is given up. */
 #define STALL_TIMEOUT_S 30L
 
-/* Sockets at once: one, but while several addresses of a host are tried. */
-#define MAX_SOCKETS 16
+/* Connections kept open for the next requests. */
+#define KEPT_CONNECTIONS 8
 
-/* Longest sleep, should libcurl have no timer running. */
-#define MAX_WAIT_MS 1000
-
-struct Http
+/* A request under way.  It lives in a context of its own, whose deletion ends it. */
+struct HttpTransfer
 {
-	CURLM	   *multi;
-	CURL	   *easy;
-	char	   *ca_file;
-	int			nsockets;
-	struct
-	{
-		curl_socket_t fd;
-		int			what;		/* CURL_POLL_... */
-	}			sockets[MAX_SOCKETS];
-	bool		overflow;		/* more sockets than we can watch: poll */
-	bool		timer_on;
-	int64		deadline;		/* of now_ms(), when timer_on */
+	dlist_node	node;
+	Http	   *http;			/* NULL once that is closed */
+	CURL	   *easy;			/* NULL when over */
+	HttpRequest request;
+	HttpResponse response;
+	struct curl_slist *headers;
+	bool		done;
+	CURLcode	code;			/* when done */
+	size_t		allocated;		/* of response.body */
+	char		error[CURL_ERROR_SIZE];
+	MemoryContext context;
 	MemoryContextCallback callback;
 };
 
-/* What the callbacks of one transfer know. */
-typedef struct Transfer
+typedef HttpTransfer Transfer;
+
+/* Ends a transfer; closes its connection when it is not over. */
+static void
+transfer_end(Transfer *t)
 {
-	Http	   *http;
-	const HttpRequest *request;
-	HttpResponse *response;
-	MemoryContext context;
-	size_t		allocated;		/* of response->body */
-} Transfer;
+	Http	   *http = t->http;
+
+	if (http != NULL && t->easy != NULL)
+	{
+		dlist_delete(&t->node);
+		curl_multi_remove_handle(http->multi, t->easy);
+		curl_easy_reset(t->easy);	/* keeps sessions */
+		if (http->nspare < HTTP_MAX_SPARE)
+			http->spare[http->nspare++] = t->easy;
+		else
+			curl_easy_cleanup(t->easy);
+	}
+	t->easy = NULL;
+	curl_slist_free_all(t->headers);
+	t->headers = NULL;
+}
+
+static void
+transfer_reset(void *arg)
+{
+	transfer_end(arg);
+}
 
 static void
 http_reset(void *arg)
 {
 	Http	   *http = arg;
+	dlist_mutable_iter iter;
 
-	if (http->easy != NULL)
-		curl_easy_cleanup(http->easy);
+	dlist_foreach_modify(iter, &http->transfers)
+	{
+		Transfer   *t = dlist_container(Transfer, node, iter.cur);
+
+		transfer_end(t);
+		t->http = NULL;
+	}
+	while (http->nspare > 0)
+		curl_easy_cleanup(http->spare[--http->nspare]);
 	if (http->multi != NULL)
 	{
 		curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, NULL);
 		curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, NULL);
 		curl_multi_cleanup(http->multi);
 	}
-	http->easy = NULL;
 	http->multi = NULL;
-	ReleaseExternalFD();
-}
-
-static int
-on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socketp)
-{
-	Http	   *http = arg;
-	int			i;
-
-	for (i = 0; i < http->nsockets && http->sockets[i].fd != fd; i++)
-		;
-	if (what == CURL_POLL_REMOVE)
-	{
-		if (i < http->nsockets)
-			http->sockets[i] = http->sockets[--http->nsockets];
-	}
-	else if (i < MAX_SOCKETS)
-	{
-		http->sockets[i].fd = fd;
-		http->sockets[i].what = what;
-		if (i == http->nsockets)
-			http->nsockets++;
-	}
-	else
-		http->overflow = true;
-	return 0;
-}
-
-/* Of a clock that nobody sets. */
-static int64
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static int
-on_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-	Http	   *http = arg;
-
-	http->timer_on = timeout_ms >= 0;
-	http->deadline = now_ms() + timeout_ms;
-	return 0;
+	for (int i = 0; i < KEPT_CONNECTIONS; i++)
+		ReleaseExternalFD();
 }
 
 /* Makes room for `size` more bytes and a zero; false when there is no memory. */
 static bool
 grow_body(Transfer *t, size_t size)
 {
-	HttpResponse *response = t->response;
+	HttpResponse *response = &t->response;
 	size_t		needed = response->body_size + size + 1;
 	size_t		allocated = Max(needed, t->allocated * 2);
 	char	   *larger;
@@ -154,23 +129,23 @@ static size_t
 on_body(char *data, size_t one, size_t size, void *arg)
 {
 	Transfer   *t = arg;
-	HttpResponse *response = t->response;
+	HttpResponse *response = &t->response;
 	long		status = 0;
 
-	curl_easy_getinfo(t->http->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (t->request->target != NULL && status / 100 == 2)
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (t->request.target != NULL && status / 100 == 2)
 	{
-		if (size > t->request->target_size - response->target_used)
+		if (size > t->request.target_size - response->target_used)
 		{
 			response->too_large = true;
 			return 0;
 		}
-		memcpy(t->request->target + response->target_used, data, size);
+		memcpy(t->request.target + response->target_used, data, size);
 		response->target_used += size;
 		return size;
 	}
 
-	if (size > t->request->max_body - response->body_size)
+	if (size > t->request.max_body - response->body_size)
 	{
 		response->too_large = true;
 		return 0;
@@ -206,7 +181,7 @@ on_header(char *data, size_t one, size_t size, void *arg)
 	for (int i = 0; i < lengthof(kept_headers); i++)
 	{
 		size_t		length = strlen(kept_headers[i].name);
-		char	   *value = (char *) t->response + kept_headers[i].offset;
+		char	   *value = (char *) &t->response + kept_headers[i].offset;
 		size_t		begin = length;
 		size_t		end = size;
 
@@ -234,33 +209,31 @@ http_open(const char *ca_file)
 	initialized = true;
 	http->ca_file = ca_file != NULL ? pstrdup(ca_file) : NULL;
 
-	/* an idle connection is a descriptor that fd.c would not know of */
-	ReserveExternalFD();
+	/* connections are descriptors that fd.c would not know of */
+	for (int i = 0; i < KEPT_CONNECTIONS; i++)
+		ReserveExternalFD();
 	http->callback.func = http_reset;
 	http->callback.arg = http;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &http->callback);
 
+	dlist_init(&http->transfers);
 	http->multi = curl_multi_init();
-	http->easy = curl_easy_init();
-	if (http->multi == NULL || http->easy == NULL)
+	if (http->multi == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
-	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
-	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, 2L);
+	http_events_init(http);
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long) KEPT_CONNECTIONS);
 	return http;
 }
 
 static void
-set_options(Transfer *t, struct curl_slist *headers, char *error)
+set_options(Transfer *t)
 {
-	CURL	   *easy = t->http->easy;
-	const HttpRequest *request = t->request;
+	CURL	   *easy = t->easy;
+	const HttpRequest *request = &t->request;
 
-	curl_easy_reset(easy);		/* keeps connections and sessions */
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
 	curl_easy_setopt(easy, CURLOPT_URL, request->url);
 	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 	curl_easy_setopt(easy, CURLOPT_NOBODY, (long) (strcmp(request->method, "HEAD") == 0));
@@ -269,8 +242,8 @@ set_options(Transfer *t, struct curl_slist *headers, char *error)
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_size);
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
 	}
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -316,181 +289,148 @@ is_transient(CURLcode code)
 	}
 }
 
-static void
-drive(Http *http, curl_socket_t fd, int events)
-{
-	int			running;
-
-	(void) curl_multi_socket_action(http->multi, fd, events, &running);
-}
-
-static int
-latch_events(int what)
-{
-	return (what & CURL_POLL_IN ? WL_SOCKET_READABLE : 0) |
-		(what & CURL_POLL_OUT ? WL_SOCKET_WRITEABLE : 0);
-}
-
-static int
-curl_events(int events)
-{
-	return (events & WL_SOCKET_READABLE ? CURL_CSELECT_IN : 0) |
-		(events & WL_SOCKET_WRITEABLE ? CURL_CSELECT_OUT : 0);
-}
-
-/* Sleeps until the latch, the timeout or the only socket; then lets libcurl work. */
-static bool
-wait_for_one(Http *http, long timeout)
-{
-	int			flags = WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH;
-	curl_socket_t fd = PGINVALID_SOCKET;
-	int			got;
-
-	if (http->nsockets > 0)
-	{
-		fd = http->sockets[0].fd;
-		flags |= latch_events(http->sockets[0].what);
-	}
-	got = WaitLatchOrSocket(MyLatch, flags, fd, timeout, PG_WAIT_EXTENSION);
-	if (got & (WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE))
-		drive(http, fd, curl_events(got));
-	return (got & WL_LATCH_SET) != 0;
-}
-
-/* The same for several sockets: while more than one address of a host is tried. */
-static bool
-wait_for_many(Http *http, long timeout)
-{
-	int			n = http->nsockets;
-	WaitEventSet *set = compat_wait_event_set(n + 2);
-	WaitEvent	event;
-	int			got;
-
-	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (int i = 0; i < n; i++)
-		AddWaitEventToSet(set, latch_events(http->sockets[i].what), http->sockets[i].fd, NULL, NULL);
-	got = WaitEventSetWait(set, timeout, &event, 1, PG_WAIT_EXTENSION);
-	FreeWaitEventSet(set);
-	if (got == 1 && (event.events & (WL_SOCKET_READABLE | WL_SOCKET_WRITEABLE)))
-		drive(http, event.fd, curl_events(event.events));
-	return got == 1 && event.events == WL_LATCH_SET;
-}
-
-static void
-wait_for_events(Http *http)
-{
-	long		timeout = MAX_WAIT_MS;
-	bool		latched;
-
-	if (http->timer_on)
-		timeout = (long) Max(0, Min(timeout, http->deadline - now_ms()));
-	if (http->overflow)
-		timeout = Min(timeout, 10);
-	latched = http->nsockets > 1 ? wait_for_many(http, timeout) : wait_for_one(http, timeout);
-	if (latched)
-	{
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	if (http->overflow || (http->timer_on && now_ms() >= http->deadline))
-	{
-		http->timer_on = false;
-		drive(http, CURL_SOCKET_TIMEOUT, 0);
-	}
-}
-
 /*
  * The resolver may run in a thread that libcurl starts here.  A thread
  * inherits the mask, and PostgreSQL's signals must not be handled in it.
  */
 static void
-start_transfer(Http *http)
+start_transfer(Transfer *t)
 {
 	sigset_t	all;
 	sigset_t	previous;
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &previous);
-	curl_multi_add_handle(http->multi, http->easy);
-	drive(http, CURL_SOCKET_TIMEOUT, 0);
+	curl_multi_add_handle(t->http->multi, t->easy);
+	http_drive(t->http, CURL_SOCKET_TIMEOUT, 0);
 	sigprocmask(SIG_SETMASK, &previous, NULL);
 }
 
-static CURLcode
-run_transfer(Http *http)
+/* Notes which transfers are over. */
+static void
+collect_done(Http *http)
 {
-	start_transfer(http);
-	for (;;)
-	{
-		CURLMsg    *message;
-		int			left;
+	CURLMsg    *message;
+	int			left;
 
-		while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
-		{
-			if (message->msg == CURLMSG_DONE && message->easy_handle == http->easy)
-				return message->data.result;
-		}
-		CHECK_FOR_INTERRUPTS();
-		wait_for_events(http);
+	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+	{
+		Transfer   *t = NULL;
+
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &t);
+		if (message->msg != CURLMSG_DONE || t == NULL)
+			continue;
+		t->done = true;
+		t->code = message->data.result;
 	}
 }
 
 static void
-finish_response(Transfer *t, CURLcode code, const char *error)
+finish_response(Transfer *t)
 {
-	HttpResponse *response = t->response;
+	HttpResponse *response = &t->response;
 	curl_off_t	length = -1;
 	long		status = 0;
 
-	curl_easy_getinfo(t->http->easy, CURLINFO_RESPONSE_CODE, &status);
-	curl_easy_getinfo(t->http->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	response->status = (int) status;
 	response->content_length = length > 0 ? (uint64) length : 0;
-	response->complete = code == CURLE_OK;
-	response->transient = is_transient(code);
-	if (code != CURLE_OK)
-		strlcpy(response->failure, *error ? error : curl_easy_strerror(code),
+	response->complete = t->code == CURLE_OK;
+	response->transient = is_transient(t->code);
+	if (t->code != CURLE_OK)
+		strlcpy(response->failure, *t->error ? t->error : curl_easy_strerror(t->code),
 				sizeof(response->failure));
-	if (response->body == NULL)
-		response->body = MemoryContextStrdup(t->context, "");
+}
+
+pg_noreturn static void
+out_of_memory(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OUT_OF_MEMORY),
+			 errmsg("out of memory")));
+	pg_unreachable();
+}
+
+HttpTransfer *
+http_start(Http *http, const HttpRequest *request)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn HTTP transfer",
+												  ALLOCSET_SMALL_SIZES);
+	Transfer   *t = MemoryContextAllocZero(context, sizeof(Transfer));
+	struct curl_slist *headers;
+
+	t->http = http;
+	t->request = *request;
+	t->context = context;
+	t->callback.func = transfer_reset;
+	t->callback.arg = t;
+	MemoryContextRegisterResetCallback(context, &t->callback);
+	for (const char *const *h = request->headers; *h != NULL; h++)
+	{
+		headers = curl_slist_append(t->headers, *h);
+		if (headers == NULL)
+			out_of_memory();
+		t->headers = headers;
+	}
+	t->easy = http->nspare > 0 ? http->spare[--http->nspare] : curl_easy_init();
+	if (t->easy == NULL)
+		out_of_memory();
+	dlist_push_tail(&http->transfers, &t->node);
+	set_options(t);
+	start_transfer(t);
+	return t;
+}
+
+void
+http_cancel(HttpTransfer *t)
+{
+	MemoryContextDelete(t->context);
+}
+
+void
+http_finish(HttpTransfer *t, HttpResponse *response)
+{
+	Http	   *http = t->http;
+
+	for (;;)
+	{
+		collect_done(http);
+		if (t->done)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		http_wait_events(http);
+	}
+	finish_response(t);
+	*response = t->response;
+	response->body = palloc_extended(response->body_size + 1, MCXT_ALLOC_HUGE);
+	if (response->body_size > 0)
+		memcpy(response->body, t->response.body, response->body_size);
+	response->body[response->body_size] = '\0';
+	http_cancel(t);
+}
+
+void
+http_poll(Http *http)
+{
+	if (!dlist_is_empty(&http->transfers))
+		http_poll_events(http);
 }
 
 void
 http_perform(Http *http, const HttpRequest *request, HttpResponse *response)
 {
-	Transfer	t = {http, request, response, CurrentMemoryContext, 0};
-	struct curl_slist *volatile headers = NULL;
-	char		error[CURL_ERROR_SIZE] = "";
-	CURLcode	code;
-
-	memset(response, 0, sizeof(*response));
-	for (const char *const *h = request->headers; *h != NULL; h++)
-	{
-		struct curl_slist *longer = curl_slist_append(headers, *h);
-
-		if (longer == NULL)
-		{
-			curl_slist_free_all(headers);
-			ereport(ERROR,
-					(errcode(ERRCODE_OUT_OF_MEMORY),
-					 errmsg("out of memory")));
-		}
-		headers = longer;
-	}
-	set_options(&t, headers, error);
+	Transfer   *t = http_start(http, request);
 
 	PG_TRY();
 	{
-		code = run_transfer(http);
-		finish_response(&t, code, error);
+		http_finish(t, response);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		/* closes the connection when the transfer is not over */
-		curl_multi_remove_handle(http->multi, http->easy);
-		curl_easy_reset(http->easy);
-		curl_slist_free_all(headers);
+		/* at once: the context that an error clears may live long */
+		http_cancel(t);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * http.h
- *	  One HTTP request at a time, waiting on the process latch.
+ *	  HTTP requests, waiting on the process latch.
  *
  * libcurl does the protocol; its multi interface is driven by WaitEventSet,
  * so that a request in progress hears cancels and shutdowns at once.  Replies
@@ -21,6 +21,7 @@
 #include "postgres.h"
 
 typedef struct Http Http;
+typedef struct HttpTransfer HttpTransfer;
 
 typedef struct HttpRequest
 {
@@ -63,5 +64,20 @@ extern Http *http_open(const char *ca_file);
 
 /* Fills `response` (body in the current memory context).  Errors: interrupts only. */
 extern void http_perform(Http *http, const HttpRequest *request, HttpResponse *response);
+
+/*
+ * The same in two steps, for requests that go on while others are made or
+ * something else is done.  What `request` points to must stay until the
+ * transfer is over.  It belongs to the memory context that is current at its
+ * start, whose deletion cancels it.
+ */
+extern HttpTransfer *http_start(Http *http, const HttpRequest *request);
+
+/* Waits for the end and frees the transfer; `response` as of http_perform.  After an error it is still to be cancelled. */
+extern void http_finish(HttpTransfer *t, HttpResponse *response);
+extern void http_cancel(HttpTransfer *t);
+
+/* Moves transfers on with what has arrived, without waiting: a call now and then keeps them going. */
+extern void http_poll(Http *http);
 
 #endif							/* TARN_STORE_HTTP_H */

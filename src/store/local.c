@@ -168,8 +168,9 @@ local_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
 static void
 local_prefetch(StoreReader *base, uint64 offset, size_t size)
 {
-	(void) FilePrefetch(((LocalReader *) base)->file, (off_t) offset,
-						(int) Min(size, IO_CHUNK_SIZE), PG_WAIT_EXTENSION);
+	for (size_t done = 0; done < size; done += IO_CHUNK_SIZE)
+		(void) FilePrefetch(((LocalReader *) base)->file, (off_t) (offset + done),
+							(int) Min(size - done, IO_CHUNK_SIZE), PG_WAIT_EXTENSION);
 }
 
 static StoreReader *

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * range.c
- *	  Few large reads in place of many small ones.
+ *	  Few large reads in place of many small ones, begun early.
  *
  * Columns of a row group lie one behind the other, and a Parquet file of a
  * short flush is smaller than what a request to S3 brings in the time it
@@ -18,40 +18,114 @@
 
 #define MAX_WANTED 256
 
+/* Of one object at a time; the budget mostly allows fewer. */
+#define MAX_STRETCHES 8
+
 typedef struct Range
 {
 	uint64		begin;
 	uint64		end;			/* one past the last byte */
 } Range;
 
+/* Bytes fetched or being fetched; lives in its context with the data. */
+typedef struct Stretch
+{
+	Range		range;
+	uint64		unread;			/* announced bytes that were not read yet */
+	char	   *data;
+	void	   *started;		/* NULL: the bytes are there */
+	bool		failed;			/* the fetch was given up: not to be used */
+	MemoryContext context;
+	MemoryContextCallback callback;
+} Stretch;
+
 struct RangeCache
 {
-	range_fetch fetch;
+	const RangeSource *source;
 	void	   *arg;
 	uint64		size;
 	MemoryContext context;
 	Range		wanted[MAX_WANTED]; /* ordered by begin */
 	int			nwanted;
-	Range		held;			/* what `data` is; empty when nothing */
-	char	   *data;
+	Stretch    *stretches[MAX_STRETCHES];	/* in the order they were begun */
+	int			nstretches;
 };
 
+/* Bytes of all stretches of this process. */
+static size_t held_bytes = 0;
+
 RangeCache *
-range_open(range_fetch fetch, void *arg, uint64 size)
+range_open(const RangeSource *source, void *arg, uint64 size)
 {
 	RangeCache *c = palloc0(sizeof(RangeCache));
 
-	c->fetch = fetch;
+	c->source = source;
 	c->arg = arg;
 	c->size = size;
 	c->context = CurrentMemoryContext;
 	return c;
 }
 
-static bool
-holds(const RangeCache *c, uint64 begin, uint64 end)
+static void
+stretch_reset(void *arg)
 {
-	return c->data != NULL && begin >= c->held.begin && end <= c->held.end;
+	Stretch    *s = arg;
+
+	held_bytes -= (size_t) (s->range.end - s->range.begin);
+}
+
+/* Begins to fetch `range`. */
+static Stretch *
+stretch_start(RangeCache *c, Range range, uint64 unread)
+{
+	MemoryContext context = AllocSetContextCreate(c->context, "tarn stretch", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	size_t		size = (size_t) (range.end - range.begin);
+	Stretch    *s = palloc0(sizeof(Stretch));
+
+	s->range = range;
+	s->unread = unread;
+	s->context = context;
+	s->data = palloc_extended(size, MCXT_ALLOC_HUGE);
+	s->callback.func = stretch_reset;
+	s->callback.arg = s;
+	MemoryContextRegisterResetCallback(context, &s->callback);
+	held_bytes += size;
+	c->stretches[c->nstretches++] = s;
+	/* until it has begun */
+	s->failed = true;
+	s->started = c->source->start(c->arg, range.begin, size, s->data);
+	s->failed = false;
+	MemoryContextSwitchTo(old);
+	return s;
+}
+
+static void
+stretch_drop(RangeCache *c, int i)
+{
+	MemoryContextDelete(c->stretches[i]->context);
+	c->nstretches--;
+	memmove(&c->stretches[i], &c->stretches[i + 1], (c->nstretches - i) * sizeof(Stretch *));
+}
+
+static int
+stretch_find(const RangeCache *c, uint64 begin, uint64 end)
+{
+	for (int i = 0; i < c->nstretches; i++)
+	{
+		const Stretch *s = c->stretches[i];
+
+		if (begin >= s->range.begin && end <= s->range.end && !s->failed)
+			return i;
+	}
+	return -1;
+}
+
+/* Leaves out what `held` has of the beginning of a range. */
+static uint64
+skip_held(Range held, uint64 begin, uint64 end)
+{
+	return begin >= held.begin && begin < held.end ? Min(held.end, end) : begin;
 }
 
 void
@@ -60,7 +134,23 @@ range_want(RangeCache *c, uint64 offset, size_t size)
 	uint64		end = offset + size;
 	int			i;
 
-	if (c->size <= RANGE_WHOLE_SIZE || c->nwanted == MAX_WANTED || holds(c, offset, end))
+	if (c->size <= RANGE_WHOLE_SIZE)
+	{
+		/* it is fetched whole, once */
+		if (c->nwanted > 0)
+			return;
+		offset = 0;
+		end = c->size;
+	}
+	/* the hint is not checked elsewhere */
+	if (end < offset || end > c->size || size == 0 || c->nwanted == MAX_WANTED ||
+		stretch_find(c, offset, end) >= 0)
+		return;
+	for (i = 0; i < c->nstretches; i++)
+		offset = skip_held(c->stretches[i]->range, offset, end);
+	for (i = 0; i < c->nwanted; i++)
+		offset = skip_held(c->wanted[i], offset, end);
+	if (offset == end)
 		return;
 	for (i = c->nwanted; i > 0 && c->wanted[i - 1].begin > offset; i--)
 		c->wanted[i] = c->wanted[i - 1];
@@ -69,21 +159,25 @@ range_want(RangeCache *c, uint64 offset, size_t size)
 	c->nwanted++;
 }
 
-/* Forgets the wanted ranges that lie inside `range`. */
-static void
+/* Forgets the wanted ranges that lie inside `range`; returns their bytes. */
+static uint64
 forget(RangeCache *c, Range range)
 {
 	int			kept = 0;
+	uint64		bytes = 0;
 
 	for (int i = 0; i < c->nwanted; i++)
 	{
 		if (c->wanted[i].begin < range.begin || c->wanted[i].end > range.end)
 			c->wanted[kept++] = c->wanted[i];
+		else
+			bytes += c->wanted[i].end - c->wanted[i].begin;
 	}
 	c->nwanted = kept;
+	return bytes;
 }
 
-/* The stretch to fetch for a read: with the wanted ranges that follow it closely. */
+/* The stretch to fetch for a range: with the wanted ranges that follow it closely. */
 static Range
 merge(const RangeCache *c, uint64 begin, uint64 end)
 {
@@ -108,43 +202,83 @@ merge(const RangeCache *c, uint64 begin, uint64 end)
 	return range;
 }
 
-static void
-drop_held(RangeCache *c)
+void
+range_start(RangeCache *c)
 {
-	if (c->data != NULL)
-		pfree(c->data);
-	c->data = NULL;
+	while (c->nwanted > 0 && c->nstretches < MAX_STRETCHES)
+	{
+		Range		range = merge(c, c->wanted[0].begin, c->wanted[0].end);
+
+		if (held_bytes + (size_t) (range.end - range.begin) > RANGE_BUDGET)
+			break;
+		(void) stretch_start(c, range, forget(c, range));
+	}
+}
+
+/*
+ * The stretch with the bytes, begun if need be; -1 when nothing is gained by
+ * one over reading them straight to where they are wanted.
+ */
+static int
+stretch_for(RangeCache *c, uint64 begin, uint64 end)
+{
+	int			i = stretch_find(c, begin, end);
+	Range		range;
+	uint64		wanted;
+
+	if (i >= 0)
+		return i;
+	range = merge(c, begin, end);
+	wanted = forget(c, range);
+	if (range.begin == begin && range.end == end && c->nwanted == 0)
+		return -1;
+	if (c->nstretches == MAX_STRETCHES)
+		stretch_drop(c, 0);
+	(void) stretch_start(c, range, Max(wanted, end - begin));
+	return c->nstretches - 1;
 }
 
 void
 range_read(RangeCache *c, uint64 offset, size_t size, void *buffer)
 {
-	uint64		end = offset + size;
-	Range		range;
-	char	   *data;
+	int			i = stretch_for(c, offset, offset + size);
+	Stretch    *s;
 
-	if (!holds(c, offset, end))
+	if (i < 0)
 	{
-		range = merge(c, offset, end);
-		forget(c, range);
-		if (range.begin == offset && range.end == end)
-		{
-			c->fetch(c->arg, offset, size, buffer);
-			return;
-		}
-		drop_held(c);
-		data = MemoryContextAlloc(c->context, (Size) (range.end - range.begin));
-		c->fetch(c->arg, range.begin, (size_t) (range.end - range.begin), data);
-		/* only now: a failed fetch must leave nothing that looks held */
-		c->data = data;
-		c->held = range;
+		c->source->fetch(c->arg, offset, size, buffer);
+		return;
 	}
-	memcpy(buffer, c->data + (offset - c->held.begin), size);
+	s = c->stretches[i];
+	range_start(c);
+	if (s->started == NULL)
+		c->source->poll(c->arg);
+	else
+	{
+		void	   *started = s->started;
+
+		/* should it fail, nothing must look as if it were there */
+		s->failed = true;
+		s->started = NULL;
+		c->source->finish(c->arg, started, s->range.begin,
+						  (size_t) (s->range.end - s->range.begin), s->data);
+		s->failed = false;
+	}
+	memcpy(buffer, s->data + (offset - s->range.begin), size);
+	s->unread -= Min(s->unread, size);
+
+	/* parts of a small object may be read again, by slices of rows */
+	if (s->unread == 0 && c->size > RANGE_WHOLE_SIZE)
+	{
+		stretch_drop(c, i);
+		range_start(c);
+	}
 }
 
 void
 range_close(RangeCache *c)
 {
-	drop_held(c);
+	while (c->nstretches > 0)
+		stretch_drop(c, c->nstretches - 1);
 	c->nwanted = 0;
 }

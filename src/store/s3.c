@@ -228,23 +228,47 @@ judge(const S3Request *request, const HttpResponse *response)
 	return S3_REFUSED;
 }
 
-S3Outcome
-s3_attempt(S3Store *store, const S3Request *request, HttpResponse *response)
+/* Signed, in the current context. */
+static void
+make_request(S3Store *store, const S3Request *request, HttpRequest *http)
 {
 	char	   *path = request_path(store, request);
 	char	   *query = sigv4_query(request->query, request->nquery);
-	HttpRequest http = {
-		.method = request->method,
-		.url = psprintf("%s%s%s%s", store->origin, path, *query ? "?" : "", query),
-		.headers = request_headers(store, request, path, query),
-		.body = request->body,
-		.body_size = request->body_size,
-		.target = request->target,
-		.target_size = request->target_size,
-		.max_body = request->max_body > 0 ? request->max_body : MAX_ERROR_DOCUMENT
-	};
 
+	memset(http, 0, sizeof(*http));
+	http->method = request->method;
+	http->url = psprintf("%s%s%s%s", store->origin, path, *query ? "?" : "", query);
+	http->headers = request_headers(store, request, path, query);
+	http->body = request->body;
+	http->body_size = request->body_size;
+	http->target = request->target;
+	http->target_size = request->target_size;
+	http->max_body = request->max_body > 0 ? request->max_body : MAX_ERROR_DOCUMENT;
+}
+
+S3Outcome
+s3_attempt(S3Store *store, const S3Request *request, HttpResponse *response)
+{
+	HttpRequest http;
+
+	make_request(store, request, &http);
 	http_perform(store->http, &http, response);
+	return judge(request, response);
+}
+
+HttpTransfer *
+s3_attempt_start(S3Store *store, const S3Request *request)
+{
+	HttpRequest http;
+
+	make_request(store, request, &http);
+	return http_start(store->http, &http);
+}
+
+S3Outcome
+s3_attempt_finish(const S3Request *request, HttpTransfer *transfer, HttpResponse *response)
+{
+	http_finish(transfer, response);
 	return judge(request, response);
 }
 
@@ -391,5 +415,7 @@ const StoreOps store_s3_ops = {
 	.create = s3_create,
 	.list = s3_list,
 	.remove = s3_remove,
-	.get = s3_get
+	.get = s3_get,
+	.get_start = s3_get_start,
+	.get_finish = s3_get_finish
 };

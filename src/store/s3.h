@@ -76,6 +76,11 @@ typedef enum S3Outcome
 /* Sends once and judges the reply. */
 extern S3Outcome s3_attempt(S3Store *store, const S3Request *request, HttpResponse *response);
 
+/* The same in two steps, see http_start; the request must stay until the second. */
+extern HttpTransfer *s3_attempt_start(S3Store *store, const S3Request *request);
+extern S3Outcome s3_attempt_finish(const S3Request *request, HttpTransfer *transfer,
+								   HttpResponse *response);
+
 /*
  * Sends until it is done or refused, or attempts run out (which raises).
  * `unsure` (may be NULL) is set when an attempt's outcome stayed unknown: the
@@ -99,6 +104,8 @@ extern const char *s3_key(const char *name);
 /* Operations of the other files, for the table. */
 extern StoreReader *s3_reader(Store *store, const char *name, int64 size);
 extern char *s3_get(Store *store, const char *name, size_t max_size, size_t *size);
+extern void *s3_get_start(Store *store, const char *name, size_t max_size);
+extern char *s3_get_finish(Store *store, void *started, size_t *size);
 extern void s3_list(Store *store, const char *prefix, store_list_cb cb, void *arg);
 extern void s3_remove(Store *store, const char *name);
 extern StoreWriter *s3_create(Store *store, const char *name, int flags);

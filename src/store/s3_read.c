@@ -57,6 +57,34 @@ check_range(const StoreReader *r, const HttpResponse *response, uint64 first, ui
 									from, to, first, last));
 }
 
+/* The request for a range, in *request. */
+static void
+range_request(S3Request *request, const StoreReader *r, uint64 offset, size_t size, char *buffer)
+{
+	memset(request, 0, sizeof(*request));
+	request->operation = "read";
+	request->name = r->name;
+	request->method = "GET";
+	request->key = s3_key(r->name);
+	request->headers[0].name = "range";
+	request->headers[0].value = psprintf("bytes=" UINT64_FORMAT "-" UINT64_FORMAT,
+										 offset, offset + size - 1);
+	request->nheaders = 1;
+	request->target = buffer;
+	request->target_size = size;
+}
+
+/* Bytes of the range that came. */
+static size_t
+range_received(const StoreReader *r, const HttpResponse *response, uint64 offset, size_t size)
+{
+	if (response->status / 100 != 2 || response->too_large)
+		return 0;
+	check_range(r, response, offset, offset + size - 1);
+	store_counters.read_bytes += response->target_used;
+	return response->target_used;
+}
+
 /*
  * A reply cut short is taken up where it ended, so that a bad line makes
  * progress; wrong bytes inside are left to the checksums of the formats.
@@ -74,27 +102,13 @@ fetch_range(void *arg, uint64 offset, size_t size, void *buffer)
 
 	for (;;)
 	{
-		uint64		first = offset + done;
-		uint64		last = offset + size - 1;
 		HttpResponse response;
-		S3Request	request = {
-			.operation = "read",
-			.name = base->name,
-			.method = "GET",
-			.key = s3_key(base->name),
-			.headers = {{"range", psprintf("bytes=" UINT64_FORMAT "-" UINT64_FORMAT, first, last)}},
-			.nheaders = 1,
-			.target = (char *) buffer + done,
-			.target_size = size - done
-		};
-		S3Outcome	outcome = s3_attempt(r->store, &request, &response);
+		S3Request	request;
+		S3Outcome	outcome;
 
-		if (response.status / 100 == 2 && !response.too_large)
-		{
-			check_range(base, &response, first, last);
-			done += response.target_used;
-			store_counters.read_bytes += response.target_used;
-		}
+		range_request(&request, base, offset + done, size - done, (char *) buffer + done);
+		outcome = s3_attempt(r->store, &request, &response);
+		done += range_received(base, &response, offset + done, size - done);
 		if (outcome == S3_DONE)
 			break;
 		if (outcome == S3_REFUSED)
@@ -112,6 +126,54 @@ fetch_range(void *arg, uint64 offset, size_t size, void *buffer)
 	MemoryContextDelete(work);
 }
 
+/* A range on its way. */
+typedef struct S3Fetch
+{
+	S3Request	request;
+	HttpTransfer *transfer;
+} S3Fetch;
+
+static void *
+start_range(void *arg, uint64 offset, size_t size, void *buffer)
+{
+	S3Reader   *r = arg;
+	S3Fetch    *fetch = palloc(sizeof(S3Fetch));
+
+	range_request(&fetch->request, &r->base, offset, size, buffer);
+	fetch->transfer = s3_attempt_start(r->store, &fetch->request);
+	return fetch;
+}
+
+/* What the first attempt did not bring is fetched, or refused, as if nothing had been begun. */
+static void
+finish_range(void *arg, void *started, uint64 offset, size_t size, void *buffer)
+{
+	S3Reader   *r = arg;
+	S3Fetch    *fetch = started;
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "tarn S3 read",
+											   ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(work);
+	HttpResponse response;
+	size_t		done;
+
+	(void) s3_attempt_finish(&fetch->request, fetch->transfer, &response);
+	done = range_received(&r->base, &response, offset, size);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(work);
+	if (done < size)
+		fetch_range(r, offset + done, size - done, (char *) buffer + done);
+	else
+		store_counters.reads++;
+}
+
+static void
+poll_ranges(void *arg)
+{
+	http_poll(((S3Reader *) arg)->store->http);
+}
+
+static const RangeSource range_source = {fetch_range, start_range, finish_range, poll_ranges};
+
 static void
 s3_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
 {
@@ -122,6 +184,12 @@ static void
 s3_prefetch(StoreReader *base, uint64 offset, size_t size)
 {
 	range_want(((S3Reader *) base)->ranges, offset, size);
+}
+
+static void
+s3_prefetch_start(StoreReader *base)
+{
+	range_start(((S3Reader *) base)->ranges);
 }
 
 static void
@@ -153,31 +221,64 @@ s3_reader(Store *store, const char *name, int64 size)
 	r->store = (S3Store *) store;
 	r->base.read = s3_read;
 	r->base.prefetch = s3_prefetch;
+	r->base.prefetch_start = s3_prefetch_start;
 	r->base.close = s3_reader_close;
 	r->base.name = pstrdup(name);
 	r->base.size = size >= 0 ? (uint64) size : object_size(r->store, name);
-	r->ranges = range_open(fetch_range, r, r->base.size);
+	r->ranges = range_open(&range_source, r, r->base.size);
 	return &r->base;
+}
+
+/* The request for a whole object of at most `max_size` bytes, in *request. */
+static void
+get_request(S3Request *request, const char *name, size_t max_size)
+{
+	memset(request, 0, sizeof(*request));
+	request->operation = "read";
+	request->name = name;
+	request->method = "GET";
+	request->key = s3_key(name);
+	/* an error document must fit where the object would */
+	request->max_body = Max(max_size, 64 * 1024);
 }
 
 char *
 s3_get(Store *store, const char *name, size_t max_size, size_t *size)
 {
 	HttpResponse response;
-	S3Request	request = {
-		.operation = "read",
-		.name = name,
-		.method = "GET",
-		.key = s3_key(name),
-		/* an error document must fit where the object would */
-		.max_body = Max(max_size, 64 * 1024)
-	};
-	S3Outcome	outcome = s3_send((S3Store *) store, &request, &response, NULL);
+	S3Request	request;
+	S3Outcome	outcome;
 
+	get_request(&request, name, max_size);
+	outcome = s3_send((S3Store *) store, &request, &response, NULL);
 	if (response.status / 100 == 2 && (response.too_large || response.body_size > max_size))
 		store_too_large(name, Max(response.content_length, response.body_size), max_size);
 	if (outcome != S3_DONE)
 		s3_fail(&request, &response);
+	store_counters.reads++;
+	store_counters.read_bytes += response.body_size;
+	*size = response.body_size;
+	return response.body;
+}
+
+void *
+s3_get_start(Store *store, const char *name, size_t max_size)
+{
+	S3Fetch    *fetch = palloc(sizeof(S3Fetch));
+
+	get_request(&fetch->request, name, max_size);
+	fetch->transfer = s3_attempt_start((S3Store *) store, &fetch->request);
+	return fetch;
+}
+
+char *
+s3_get_finish(Store *store, void *started, size_t *size)
+{
+	S3Fetch    *fetch = started;
+	HttpResponse response;
+
+	if (s3_attempt_finish(&fetch->request, fetch->transfer, &response) != S3_DONE)
+		return NULL;
 	store_counters.reads++;
 	store_counters.read_bytes += response.body_size;
 	*size = response.body_size;

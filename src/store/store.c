@@ -13,6 +13,7 @@
 
 #include "common/pg_prng.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "base/failpoint.h"
 #include "store/internal.h"
@@ -152,6 +153,13 @@ store_prefetch(StoreReader *r, uint64 offset, size_t size)
 }
 
 void
+store_prefetch_start(StoreReader *r)
+{
+	if (r->prefetch_start != NULL)
+		r->prefetch_start(r);
+}
+
+void
 store_reader_close(StoreReader *r)
 {
 	r->close(r);
@@ -233,6 +241,51 @@ store_too_large(const char *name, uint64 size, size_t max_size)
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("cannot read \"%s\": its " UINT64_FORMAT " bytes exceed the limit of %zu",
 					name, size, max_size)));
+}
+
+struct StoreGet
+{
+	Store	   *store;
+	char	   *name;
+	size_t		max_size;
+	void	   *started;		/* the driver's; NULL: it begins nothing early */
+	MemoryContext context;
+};
+
+StoreGet *
+store_get_start(Store *store, const char *name, size_t max_size)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn store get",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	StoreGet   *get = palloc0(sizeof(StoreGet));
+
+	checked_name(store, name);
+	get->store = store;
+	get->name = pstrdup(name);
+	get->max_size = max_size;
+	get->context = context;
+	if (store->ops->get_start != NULL)
+		get->started = store->ops->get_start(store, get->name, max_size);
+	MemoryContextSwitchTo(old);
+	return get;
+}
+
+char *
+store_get_finish(StoreGet *get, size_t *size)
+{
+	void	   *started = get->started;
+	char	   *data = NULL;
+
+	get->started = NULL;
+	if (started != NULL)
+		data = get->store->ops->get_finish(get->store, started, size);
+	if (data != NULL && *size > get->max_size)
+		store_too_large(get->name, *size, get->max_size);
+	if (data == NULL)
+		data = store_get(get->store, get->name, get->max_size, size);
+	MemoryContextDelete(get->context);
+	return data;
 }
 
 void

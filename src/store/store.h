@@ -72,6 +72,9 @@ typedef struct StoreOps
 	void		(*remove) (Store *store, const char *name);
 	/* store_get in one request where that is cheaper than a reader; may be NULL */
 	char	   *(*get) (Store *store, const char *name, size_t max_size, size_t *size);
+	/* the same in two steps; both may be NULL, and the second returns NULL when it has to be tried anew */
+	void	   *(*get_start) (Store *store, const char *name, size_t max_size);
+	char	   *(*get_finish) (Store *store, void *started, size_t *size);
 } StoreOps;
 
 struct Store
@@ -86,6 +89,8 @@ struct StoreReader
 	void		(*read) (StoreReader *r, uint64 offset, size_t size, void *buffer);
 	/* hint that these bytes are wanted soon; may be NULL */
 	void		(*prefetch) (StoreReader *r, uint64 offset, size_t size);
+	/* begin with that now; may be NULL: it has begun, or will with the next read */
+	void		(*prefetch_start) (StoreReader *r);
 	void		(*close) (StoreReader *r);
 	char	   *name;
 	uint64		size;			/* of the object */
@@ -115,7 +120,14 @@ extern StoreReader *store_reader(Store *store, const char *name, int64 size);
 
 /* Exactly `size` bytes at `offset`; past the end is ERRCODE_DATA_CORRUPTED. */
 extern void store_read(StoreReader *r, uint64 offset, size_t size, void *buffer);
+
+/*
+ * Hints which bytes will be read soon.  They are fetched, neighbours
+ * together, from the next read or store_prefetch_start on, while the caller
+ * does other things; memory for it is bounded.
+ */
 extern void store_prefetch(StoreReader *r, uint64 offset, size_t size);
+extern void store_prefetch_start(StoreReader *r);
 extern void store_reader_close(StoreReader *r);
 
 extern StoreWriter *store_create(Store *store, const char *name, int flags);
@@ -134,6 +146,15 @@ extern void store_remove(Store *store, const char *name);
  * `size` does not count; more than `max_size` bytes is ERRCODE_PROGRAM_LIMIT_EXCEEDED.
  */
 extern char *store_get(Store *store, const char *name, size_t max_size, size_t *size);
+
+/*
+ * The same in two steps, so that several objects may be on their way.  What
+ * is begun belongs to the context that is current then, whose deletion ends it.
+ */
+typedef struct StoreGet StoreGet;
+extern StoreGet *store_get_start(Store *store, const char *name, size_t max_size);
+extern char *store_get_finish(StoreGet *get, size_t *size);
+
 extern void store_put(Store *store, const char *name, const void *data, size_t size, int flags);
 
 /* Bytes read and requests made by this process, for EXPLAIN and benches. */
