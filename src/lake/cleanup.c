@@ -171,6 +171,8 @@ lake_table_remove_token(Lake *lake, const char *location, const char *token, con
 	if (token[0] == '\0')
 		elog(ERROR, "cannot remove the files of an empty token");
 	file_set_init(&set, token);
+	/* metadata is small and never uploaded in parts */
+	(void) store_abort_uploads(lake->store, psprintf("%s/data/%s", location, token));
 	store_list(lake->store, psprintf("%s/data/%s", location, token), add_listed, &set);
 	store_list(lake->store, psprintf("%s/metadata/", location), add_listed, &set);
 	if (t != NULL && hash_get_num_entries(set.names) > 0)
@@ -183,6 +185,7 @@ lake_table_remove_all(Lake *lake, const char *location)
 {
 	FileSet		set;
 
+	(void) store_abort_uploads(lake->store, psprintf("%s/", location));
 	file_set_init(&set, NULL);
 	store_list(lake->store, psprintf("%s/", location), add_listed, &set);
 	return remove_files(&set, lake->store);

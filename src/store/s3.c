@@ -415,6 +415,7 @@ const StoreOps store_s3_ops = {
 	.create = s3_create,
 	.list = s3_list,
 	.remove = s3_remove,
+	.abort_uploads = s3_abort_uploads,
 	.get = s3_get,
 	.get_start = s3_get_start,
 	.get_finish = s3_get_finish

@@ -5,7 +5,8 @@
  *
  * s3.c opens the store, signs, sends and repeats requests and translates
  * their errors; s3_read.c reads, lists and removes; s3_write.c uploads;
- * s3_xml.c finds elements in the service's documents.
+ * s3_uploads.c ends uploads that nobody will finish; s3_xml.c finds elements
+ * in the service's documents.
  *
  *-------------------------------------------------------------------------
  */
@@ -95,6 +96,9 @@ extern void s3_request(S3Store *store, const S3Request *request, HttpResponse *r
 /* Waits before attempt number `attempt` + 1 (from 0), or returns false when there shall be none. */
 extern bool s3_back_off(int attempt);
 
+/* One attempt, no error: an upload left over costs space and nothing else.  False: it may be there still. */
+extern bool s3_abort_upload(S3Store *store, const char *name, const char *id);
+
 /* Raises the error of a reply that is not S3_DONE. */
 pg_noreturn extern void s3_fail(const S3Request *request, const HttpResponse *response);
 
@@ -108,6 +112,7 @@ extern void *s3_get_start(Store *store, const char *name, size_t max_size);
 extern char *s3_get_finish(Store *store, void *started, size_t *size);
 extern void s3_list(Store *store, const char *prefix, store_list_cb cb, void *arg);
 extern void s3_remove(Store *store, const char *name);
+extern int	s3_abort_uploads(Store *store, const char *prefix);
 extern StoreWriter *s3_create(Store *store, const char *name, int flags);
 
 #endif							/* TARN_STORE_S3_H */

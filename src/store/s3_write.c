@@ -42,25 +42,6 @@ typedef struct S3Writer
 	MemoryContextCallback callback;
 } S3Writer;
 
-/* One attempt, no error: an upload left over costs space and nothing else. */
-static void
-abort_upload(S3Store *store, const char *name, const char *id)
-{
-	HttpResponse response;
-	S3Request	request = {
-		.operation = "abort the upload of",
-		.name = name,
-		.method = "DELETE",
-		.key = s3_key(name),
-		.query = {{"uploadId", id}},
-		.nquery = 1
-	};
-
-	if (s3_attempt(store, &request, &response) != S3_DONE)
-		ereport(DEBUG1,
-				(errmsg_internal("could not abort the upload of \"%s\"", name)));
-}
-
 /*
  * Where memory is released no request can be made: it might wait, and an
  * error is on its way already.  The next writer of the store tidies up.
@@ -92,7 +73,7 @@ abort_abandoned(S3Store *store)
 	{
 		store->abandoned = upload->next;
 		if (upload->name != NULL && upload->id != NULL)
-			abort_upload(store, upload->name, upload->id);
+			(void) s3_abort_upload(store, upload->name, upload->id);
 		free(upload->name);
 		free(upload->id);
 		free(upload);
@@ -317,7 +298,7 @@ s3_abort(StoreWriter *base)
 		return;
 	old = MemoryContextSwitchTo(w->work);
 	if (w->upload_id != NULL)
-		abort_upload(w->store, base->name, w->upload_id);
+		(void) s3_abort_upload(w->store, base->name, w->upload_id);
 	MemoryContextSwitchTo(old);
 	writer_close(w);
 }

@@ -206,6 +206,13 @@ store_list(Store *store, const char *prefix, store_list_cb cb, void *arg)
 	store->ops->list(store, prefix, cb, arg);
 }
 
+int
+store_abort_uploads(Store *store, const char *prefix)
+{
+	checked_name(store, prefix);
+	return store->ops->abort_uploads != NULL ? store->ops->abort_uploads(store, prefix) : 0;
+}
+
 void
 store_remove(Store *store, const char *name)
 {

@@ -70,6 +70,8 @@ typedef struct StoreOps
 	StoreWriter *(*create) (Store *store, const char *name, int flags);
 	void		(*list) (Store *store, const char *prefix, store_list_cb cb, void *arg);
 	void		(*remove) (Store *store, const char *name);
+	/* see store_abort_uploads; may be NULL: a writer's death leaves nothing but objects */
+	int			(*abort_uploads) (Store *store, const char *prefix);
 	/* store_get in one request where that is cheaper than a reader; may be NULL */
 	char	   *(*get) (Store *store, const char *name, size_t max_size, size_t *size);
 	/* the same in two steps; both may be NULL, and the second returns NULL when it has to be tried anew */
@@ -140,6 +142,14 @@ extern void store_list(Store *store, const char *prefix, store_list_cb cb, void 
 
 /* No error when the object is not there. */
 extern void store_remove(Store *store, const char *name);
+
+/*
+ * Frees what dead writers of objects whose names begin with `prefix` have
+ * left in the store and store_list does not show; returns how many.  As far
+ * as the service lets it: no error when it does not.  No writer of such a
+ * name may be at work.
+ */
+extern int	store_abort_uploads(Store *store, const char *prefix);
 
 /*
  * Whole small objects (metadata).  store_get adds a terminating zero that

@@ -181,6 +181,14 @@ test_store_remove(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(test_store_abort_uploads);
+Datum
+test_store_abort_uploads(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(store_abort_uploads(open_store(PG_GETARG_TEXT_PP(0)),
+										text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
 PG_FUNCTION_INFO_V1(test_store_encode);
 Datum
 test_store_encode(PG_FUNCTION_ARGS)

@@ -12,6 +12,8 @@ CREATE FUNCTION store_list(root text, prefix text, at_most bigint DEFAULT 100000
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_list';
 CREATE FUNCTION store_remove(root text, name text) RETURNS void
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_remove';
+CREATE FUNCTION store_abort_uploads(root text, prefix text) RETURNS integer
+	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_abort_uploads';
 CREATE FUNCTION store_encode(name text) RETURNS text
 	LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'test_store_encode';
 

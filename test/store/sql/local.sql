@@ -69,6 +69,7 @@ SELECT store_stream(root(), root() || '/big/3', 1000000, 99991, 'abort');
 SELECT store_stream(root(), root() || '/big/4', 1000000, 99991, 'leave');
 SELECT try($$ SELECT store_stream(root(), root() || '/big/5', 1000000, 99991, 'error') $$);
 SELECT replace(name, root(), 'LAKE') FROM store_list(root(), root() || '/big/') name ORDER BY 1;
+SELECT store_abort_uploads(root(), root() || '/big/');
 -- the data directory is no place for a lake, nor by a symbolic link
 SELECT try(format('SELECT store_check(%L)', 'file://' || current_setting('data_directory') || '/x/lake'))
 	LIKE '22023: warehouse "%" lies inside the data directory "%"' AS refused;

@@ -93,6 +93,11 @@ SELECT store_stream(root(), root() || '/big/3', 20000000, 99991, 'abort');
 SELECT store_stream(root(), root() || '/big/4', 20000000, 99991, 'leave');
 SELECT try($$ SELECT store_stream(root(), root() || '/big/5', 20000000, 99991, 'error') $$);
 SELECT * FROM store_list(root(), root() || '/big/') name ORDER BY 1;
+-- uploads whose writers are gone (4 and 5: their processes could not abort them) are ended by the names' beginning, once
+SELECT store_stream(root(), root() || '/big/40', 20000000, 99991, 'leave'), store_stream(root(), root() || '/big/6', 20000000, 99991, 'leave');
+SELECT store_abort_uploads(root(), root() || '/big/4'), store_abort_uploads(root(), root() || '/big/4'),
+	store_abort_uploads(root(), root() || '/big/'), store_abort_uploads(root(), root() || '/nothing');
+SELECT try($$ SELECT store_abort_uploads(root(), 's3://other/big/4') $$);
 -- a small object takes one request, announced ranges of a large one are merged: 30 MB in pieces of 3 MB, by 6 MB announced ahead
 SELECT reads AS before FROM store_counters() \gset
 SELECT store_stream(root(), root() || '/big/6', 300000, 99991, 'finish'), store_verify(root(), root() || '/big/6', 300000, 1000);
