@@ -6,7 +6,8 @@
  * handler.c		the table of callbacks, the validator
  * options.c		names of a foreign table and its columns in the lake
  * columns.c		a foreign column bound to a field of the lake table
- * plan.c			sizes, paths, plan
+ * plan.c			sizes, plan
+ * paths.c			paths, with values of other relations too
  * estimate.c		rows and costs
  * statistics.c		what the manifests tell of columns
  * statistics_form.c	that, as a row of pg_statistic
@@ -166,10 +167,17 @@ extern void fdw_estimate(PlannerInfo *root, RelOptInfo *rel, Relation relation, 
 /* Takes the planner's hook. */
 extern void fdw_init(void);
 
+/* Of a scan with join clauses pushed too, all of the list being equalities or not; `rows` it returns. */
+extern void fdw_estimate_parameterized(PlannerInfo *root, RelOptInfo *rel, List *clauses, double rows,
+									   Cost *startup_cost, Cost *total_cost);
+
+/* --- paths.c --- */
+
+extern void fdw_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
+
 /* --- plan.c --- */
 
 extern void fdw_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid);
-extern void fdw_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid);
 extern ForeignScan *fdw_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid relid, ForeignPath *path,
 								 List *tlist, List *clauses, Plan *outer_plan);
 

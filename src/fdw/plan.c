@@ -12,7 +12,6 @@
 #include "fdw/fdw.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
-#include "optimizer/pathnode.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
@@ -66,16 +65,6 @@ fdw_get_rel_size(PlannerInfo *root, RelOptInfo *rel, Oid relid)
 	relation = table_open(relid, NoLock);
 	fdw_estimate(root, rel, relation, plan);
 	table_close(relation, NoLock);
-}
-
-void
-fdw_get_paths(PlannerInfo *root, RelOptInfo *rel, Oid relid)
-{
-	FdwPlan    *plan = rel->fdw_private;
-
-	add_path(rel, (Path *)
-			 compat_create_foreignscan_path(root, rel, rel->rows, plan->startup_cost,
-											plan->total_cost, rel->lateral_relids));
 }
 
 /* The attributes of a set made by pull_varattnos, as a list; all when the whole row is wanted. */

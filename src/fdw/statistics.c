@@ -164,6 +164,7 @@ statistics_collect(Relation relation, const LakeScan *scan, FdwColumn *const *co
 	s->context = CurrentMemoryContext;
 	s->relid = RelationGetRelid(relation);
 	s->rows = rows;
+	s->nfiles = lake_scan_nfiles(scan);
 	s->natts = natts;
 	s->columns = palloc0(Max(natts, 1) * sizeof(FdwColumnStatistics *));
 	for (int i = 0; i < natts; i++)

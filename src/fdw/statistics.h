@@ -51,6 +51,7 @@ struct FdwStatistics
 	MemoryContext context;
 	Oid			relid;
 	double		rows;			/* live ones, of the table */
+	int			nfiles;
 	int			natts;
 	FdwColumnStatistics **columns;	/* by attribute number - 1; NULL: nothing known */
 };
@@ -76,6 +77,12 @@ extern int	statistics_histogram(FdwColumnStatistics *c, Datum *values);
 
 /* Distinct values as pg_statistic.stadistinct has it: 0 unknown, negative a share of the rows. */
 extern double statistics_distinct(const FdwColumnStatistics *c, double rows);
+
+/*
+ * Which part of the files, and of their rows, the bounds leave for a search
+ * of one of the column's values, on average.
+ */
+extern void statistics_hit(const FdwColumnStatistics *c, int nfiles, double *files, double *rows);
 
 /* The row of pg_statistic that all of this makes, or NULL; in the statistics' context, made once. */
 extern HeapTuple statistics_tuple(FdwStatistics *s, FdwColumnStatistics *c);

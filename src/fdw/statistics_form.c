@@ -333,6 +333,63 @@ statistics_histogram(FdwColumnStatistics *c, Datum *values)
 	return form_values(c, lake, n, values) ? n : 0;
 }
 
+/* Share of the values below `x`, by quantiles. */
+static double
+share_below(const double *quantiles, int n, double x)
+{
+	int			low = 0;
+	int			high = n - 1;
+	double		width;
+
+	if (x <= quantiles[0])
+		return 0;
+	if (x >= quantiles[n - 1])
+		return 1;
+	while (high - low > 1)
+	{
+		int			middle = (low + high) / 2;
+
+		if (quantiles[middle] <= x)
+			low = middle;
+		else
+			high = middle;
+	}
+	width = quantiles[high] - quantiles[low];
+	return (low + (width > 0 ? (x - quantiles[low]) / width : 0)) / (n - 1);
+}
+
+void
+statistics_hit(const FdwColumnStatistics *c, int nfiles, double *files, double *rows)
+{
+	double		quantiles[STATISTICS_MAX_HISTOGRAM];
+	double		values = 0;
+	Sweep		sweep;
+
+	*files = 1;
+	*rows = 1;
+	/* a file without bounds is always read */
+	if (c->nintervals < nfiles || nfiles < 2)
+		return;
+	sweep_init(&sweep, c);
+	sweep_quantiles(&sweep, quantiles, STATISTICS_MAX_HISTOGRAM);
+	pfree(sweep.events);
+	for (int i = 0; i < nfiles; i++)
+		values += c->intervals[i].values;
+	*files = 0;
+	*rows = 0;
+	for (int i = 0; i < nfiles; i++)
+	{
+		const FdwInterval *v = &c->intervals[i];
+		double		hit = share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->upper) -
+			share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->lower);
+
+		/* its own values hit it at least */
+		hit = Min(Max(hit, v->values / values), 1);
+		*files += hit / nfiles;
+		*rows += hit * v->values / values;
+	}
+}
+
 /* --- the row --- */
 
 /* The histogram as slot 1 of a row of pg_statistic. */
