@@ -1,21 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * local.c
- *	  Store on a local directory.
- *
- * It keeps the habits of an object store: a writer makes the object under its
- * final name (O_EXCL) and an object is complete when finish has synced file
- * and directory.  Writing beside it and renaming would be the usual way, but
- * no other store can rename, names are unique by a uuid, and readers learn of
- * a file only from metadata written after it.
+ *	  Store on a local directory: opening, reading, listing, removal.
  *
  * Files are opened as virtual file descriptors and not by OpenTransientFile:
  * a worker writes files in the middle of transactions it decodes, and their
  * aborts would close a transient file below our feet.
- *
- * Permissions follow the root's: what the owner of the directory lets others
- * see of it, they may see of the files in it, so that other engines can read
- * a lake although the server's umask is 077.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,25 +21,10 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "store/internal.h"
-#include "store/store.h"
-
-/* Small writes are gathered; a Parquet page mostly passes by. */
-#define WRITE_BUFFER_SIZE (128 * 1024)
-
-/* One call to the kernel, so that a cancel is heard in between. */
-#define IO_CHUNK_SIZE (4 * 1024 * 1024)
+#include "store/local.h"
 
 /* A deeper tree is not one of ours. */
 #define LIST_MAX_DEPTH 64
-
-typedef struct LocalStore
-{
-	Store		base;
-	const char *root_path;		/* inside base.root: "" is the root of the file system */
-	mode_t		dir_mode;		/* 0 until the root has been looked at */
-	mode_t		file_mode;
-} LocalStore;
 
 typedef struct LocalReader
 {
@@ -57,17 +32,6 @@ typedef struct LocalReader
 	File		file;			/* -1 once closed */
 	MemoryContextCallback callback;
 } LocalReader;
-
-typedef struct LocalWriter
-{
-	StoreWriter base;
-	char	   *path;
-	File		file;			/* -1 once finished or aborted */
-	off_t		offset;			/* of the next byte to go to the file */
-	size_t		buffered;
-	char	   *buffer;
-	MemoryContextCallback callback;
-} LocalWriter;
 
 static const char *
 local_path(const char *location)
@@ -89,14 +53,14 @@ local_path(const char *location)
 	return (*p == '/' || *p == '\0') ? p : NULL;
 }
 
-static char *
-file_path(Store *store, const char *name)
+char *
+local_file_path(Store *store, const char *name)
 {
 	return psprintf("%s/%s", ((LocalStore *) store)->root_path, store_key(store, name));
 }
 
-static void
-fail(const char *operation, const char *name)
+void
+local_fail(const char *operation, const char *name)
 {
 	ereport(ERROR,
 			(errcode_for_file_access(),
@@ -112,7 +76,7 @@ local_open(const StoreConfig *config)
 	return &store->base;
 }
 
-static void
+void
 local_close_file(File *file)
 {
 	if (*file >= 0)
@@ -148,10 +112,10 @@ local_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
 		int			got;
 
 		CHECK_FOR_INTERRUPTS();
-		got = FileRead(r->file, out, (int) Min(left, IO_CHUNK_SIZE), (off_t) offset,
+		got = FileRead(r->file, out, (int) Min(left, LOCAL_IO_SIZE), (off_t) offset,
 					   PG_WAIT_EXTENSION);
 		if (got < 0)
-			fail("read", base->name);
+			local_fail("read", base->name);
 		if (got == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
@@ -168,16 +132,16 @@ local_read(StoreReader *base, uint64 offset, size_t size, void *buffer)
 static void
 local_prefetch(StoreReader *base, uint64 offset, size_t size)
 {
-	for (size_t done = 0; done < size; done += IO_CHUNK_SIZE)
+	for (size_t done = 0; done < size; done += LOCAL_IO_SIZE)
 		(void) FilePrefetch(((LocalReader *) base)->file, (off_t) (offset + done),
-							(int) Min(size - done, IO_CHUNK_SIZE), PG_WAIT_EXTENSION);
+							(int) Min(size - done, LOCAL_IO_SIZE), PG_WAIT_EXTENSION);
 }
 
 static StoreReader *
 local_reader(Store *store, const char *name, int64 size)
 {
 	LocalReader *r = palloc0(sizeof(LocalReader));
-	char	   *path = file_path(store, name);
+	char	   *path = local_file_path(store, name);
 	off_t		length;
 
 	r->base.read = local_read;
@@ -191,10 +155,10 @@ local_reader(Store *store, const char *name, int64 size)
 
 	r->file = PathNameOpenFile(path, O_RDONLY | PG_BINARY);
 	if (r->file < 0)
-		fail("open", name);
+		local_fail("open", name);
 	length = FileSize(r->file);
 	if (length < 0)
-		fail("find the size of", name);
+		local_fail("find the size of", name);
 	if (size >= 0 && length != size)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -203,220 +167,6 @@ local_reader(Store *store, const char *name, int64 size)
 	r->base.size = (uint64) length;
 	pfree(path);
 	return &r->base;
-}
-
-/*
- * Writing
- */
-
-static void
-sync_directory_of(const char *path)
-{
-	char	   *parent = pstrdup(path);
-	char	   *slash = strrchr(parent, '/');
-
-	/* ERROR and not data_sync_elevel: what is lost here is written again, no reason to PANIC */
-	slash[slash == parent ? 1 : 0] = '\0';
-	(void) fsync_fname_ext(parent, true, false, ERROR);
-	pfree(parent);
-}
-
-/* Makes the directory and those above it that are missing. */
-static void
-make_directory(const char *path, mode_t mode)
-{
-	struct stat st;
-	char	   *parent;
-	char	   *slash;
-
-	if (stat(path, &st) == 0)
-	{
-		if (!S_ISDIR(st.st_mode))
-		{
-			errno = ENOTDIR;
-			fail("create directory", path);
-		}
-		return;
-	}
-	parent = pstrdup(path);
-	slash = strrchr(parent, '/');
-	if (slash != NULL && slash != parent)
-	{
-		*slash = '\0';
-		make_directory(parent, mode);
-	}
-	pfree(parent);
-
-	/* somebody else may be making the same one */
-	if (mkdir(path, mode) != 0)
-	{
-		if (errno != EEXIST)
-			fail("create directory", path);
-		return;
-	}
-	/* the server's umask took away what the root grants */
-	if (chmod(path, mode) != 0)
-		fail("set permissions of directory", path);
-	sync_directory_of(path);
-}
-
-/* Looks at the root, making it when it is not there. */
-static void
-find_modes(LocalStore *store)
-{
-	const char *root = *store->root_path ? store->root_path : "/";
-	struct stat st;
-
-	if (stat(root, &st) != 0)
-	{
-		if (errno != ENOENT)
-			fail("open warehouse", root);
-		make_directory(root, S_IRWXU);
-		st.st_mode = S_IRWXU;
-	}
-	store->dir_mode = (st.st_mode & 0777) | S_IRWXU;
-	store->file_mode = store->dir_mode & 0666;
-}
-
-static void
-local_writer_discard(LocalWriter *w)
-{
-	if (w->file < 0)
-		return;
-	local_close_file(&w->file);
-	if (unlink(w->path) != 0 && errno != ENOENT)
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not remove unfinished file \"%s\": %m", w->path)));
-}
-
-static void
-local_writer_reset(void *arg)
-{
-	local_writer_discard((LocalWriter *) arg);
-}
-
-static void
-local_abort(StoreWriter *base)
-{
-	local_writer_discard((LocalWriter *) base);
-}
-
-static void
-write_out(LocalWriter *w, const char *data, size_t size)
-{
-	while (size > 0)
-	{
-		int			done;
-
-		CHECK_FOR_INTERRUPTS();
-		errno = 0;
-		done = FileWrite(w->file, unconstify(char *, data), (int) Min(size, IO_CHUNK_SIZE),
-						 w->offset, PG_WAIT_EXTENSION);
-		if (done <= 0)
-		{
-			/* a write that stops without a reason found the disk full */
-			if (errno == 0)
-				errno = ENOSPC;
-			fail("write", w->base.name);
-		}
-		data += done;
-		w->offset += done;
-		size -= done;
-	}
-}
-
-static void
-local_write(StoreWriter *base, const void *data, size_t size)
-{
-	LocalWriter *w = (LocalWriter *) base;
-
-	if (w->buffered + size > WRITE_BUFFER_SIZE)
-	{
-		write_out(w, w->buffer, w->buffered);
-		w->buffered = 0;
-	}
-	if (size >= WRITE_BUFFER_SIZE)
-	{
-		write_out(w, data, size);
-		return;
-	}
-	memcpy(w->buffer + w->buffered, data, size);
-	w->buffered += size;
-}
-
-static void
-local_finish(StoreWriter *base)
-{
-	LocalWriter *w = (LocalWriter *) base;
-
-	write_out(w, w->buffer, w->buffered);
-	w->buffered = 0;
-	if (FileSync(w->file, PG_WAIT_EXTENSION) != 0)
-		fail("sync", base->name);
-	sync_directory_of(w->path);
-	local_close_file(&w->file);
-	pfree(w->buffer);
-	w->buffer = NULL;
-	store_counters.writes++;
-	store_counters.write_bytes += base->size;
-}
-
-static File
-create_file(LocalStore *store, const char *path, const char *name, int flags)
-{
-	File		file;
-
-	for (int attempt = 0; attempt < 10; attempt++)
-	{
-		char	   *directory;
-
-		file = PathNameOpenFilePerm(path, O_RDWR | O_CREAT | O_EXCL | PG_BINARY,
-									store->file_mode);
-		if (file >= 0)
-			return file;
-		if (errno == EEXIST && (flags & STORE_IF_ABSENT) == 0)
-		{
-			/* a new file and not O_TRUNC: who reads the old object reads it to its end */
-			if (unlink(path) != 0 && errno != ENOENT)
-				fail("replace", name);
-			continue;
-		}
-		if (errno != ENOENT)
-			break;
-		directory = pstrdup(path);
-		*strrchr(directory, '/') = '\0';
-		make_directory(*directory ? directory : "/", store->dir_mode);
-		pfree(directory);
-	}
-	fail("create", name);
-	return -1;					/* not reached */
-}
-
-static StoreWriter *
-local_create(Store *base, const char *name, int flags)
-{
-	LocalStore *store = (LocalStore *) base;
-	LocalWriter *w = palloc0(sizeof(LocalWriter));
-
-	if (store->dir_mode == 0)
-		find_modes(store);
-
-	w->base.write = local_write;
-	w->base.finish = local_finish;
-	w->base.abort = local_abort;
-	w->base.name = pstrdup(name);
-	w->path = file_path(base, name);
-	w->buffer = palloc(WRITE_BUFFER_SIZE);
-	w->file = -1;
-	w->callback.func = local_writer_reset;
-	w->callback.arg = w;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &w->callback);
-
-	w->file = create_file(store, w->path, name, flags);
-	if (chmod(w->path, store->file_mode) != 0)
-		fail("set permissions of", name);
-	return &w->base;
 }
 
 /*
@@ -508,7 +258,7 @@ local_list(Store *base, const char *prefix, store_list_cb cb, void *arg)
 	ListWalk	w;
 	char	   *directory;
 
-	w.prefix = file_path(base, prefix);
+	w.prefix = local_file_path(base, prefix);
 	w.root_path = store->root_path;
 	w.root = base->root;
 	w.cb = cb;
@@ -521,10 +271,10 @@ local_list(Store *base, const char *prefix, store_list_cb cb, void *arg)
 static void
 local_remove(Store *store, const char *name)
 {
-	char	   *path = file_path(store, name);
+	char	   *path = local_file_path(store, name);
 
 	if (unlink(path) != 0 && errno != ENOENT && errno != ENOTDIR)
-		fail("remove", name);
+		local_fail("remove", name);
 	pfree(path);
 }
 
@@ -543,10 +293,10 @@ resolve_existing(const char *path)
 	while ((real = realpath(*copy ? copy : "/", NULL)) == NULL)
 	{
 		if (errno != ENOENT)
-			fail("open warehouse", copy);
+			local_fail("open warehouse", copy);
 		slash = strrchr(copy, '/');
 		if (slash == NULL)
-			fail("open warehouse", path);
+			local_fail("open warehouse", path);
 		*slash = '\0';
 	}
 	result = pstrdup(real);
