@@ -3,14 +3,16 @@
  * keyindex_internal.h
  *	  What the files of the key index share.
  *
- * keyindex.c            the calls of keyindex.h: states, pending changes
+ * keyindex.c            opening, closing, from one state to the next
+ * keyindex_pending.c    adding files and keys, killing rows
  * keyindex_delete.c     a batch of keys against all segments
  * keyindex_sort.c       stable radix sort by hash
  * keyindex_builder.c    writing a segment
  * keyindex_segment.c    opening a segment, checking its pages
  * keyindex_search.c     a batch of keys against one segment
  * keyindex_liveness.c   the table of data files and which rows live
- * keyindex_journal.c    the states on disk, one file of records
+ * keyindex_journal.c    the states on disk, one file of records, written
+ * keyindex_journal_read.c  and read
  * keyindex_merge.c      which segments to merge, and merging in slices
  *
  * Age.  Everywhere order among equal hashes is the order of adding: within
@@ -405,6 +407,12 @@ struct KeyIndex
 /* Nothing added, killed or truncated since the last settle? */
 extern bool keyindex_is_settled(const KeyIndex *index);
 
+/* Fails between a prepare and its settle or rollback. */
+extern void keyindex_require_open(const KeyIndex *index);
+
+/* Takes back what was added and killed since the last settle, or the last truncate. */
+extern void keyindex_discard(KeyIndex *index);
+
 /* Entries in memory become a segment. */
 extern void keyindex_seal(KeyIndex *index);
 
@@ -416,7 +424,7 @@ extern void segment_list_replace(KeyIndex *index, SegmentList *list, int first, 
 extern void merge_abort(KeyIndex *index);
 extern void merge_make_room(KeyIndex *index);	/* one segment more will fit */
 
-/* The journal; see keyindex_journal.c. */
+/* The journal; see keyindex_journal.h. */
 extern void journal_create(KeyIndex *index);
 extern bool journal_open(KeyIndex *index, const char *token);
 extern void journal_prepare(KeyIndex *index, const char *token);
