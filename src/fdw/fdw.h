@@ -10,6 +10,7 @@
  * paths.c			paths, with values of other relations too
  * estimate.c		rows and costs
  * statistics.c		what the manifests tell of columns
+ * sweep.c			how values are spread, by bounds
  * statistics_form.c	that, as a row of pg_statistic
  * analyze.c			a sample of rows for ANALYZE
  * statistics_hook.c	such rows to the server's selectivity functions

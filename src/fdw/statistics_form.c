@@ -8,10 +8,6 @@
  * pushed clauses here, without it, would serve the scan and leave joins and
  * groups in the dark.
  *
- * The histogram.  The values of a file are taken to be spread evenly between
- * its bounds.  A sweep over the bounds of all files gives the density between
- * any two neighbours, and so the values that cut the whole in equal parts.
- *
  * Distinct values.  Of whole numbers there are no more than the range has;
  * drawing n of w numbers at random leaves w * (1 - exp(-n / w)) different
  * ones, summed over the stretches of the sweep.  Of text, floats and decimals
@@ -30,6 +26,7 @@
 #include "catalog/pg_statistic.h"
 #include "fdw/fdw.h"
 #include "fdw/statistics.h"
+#include "fdw/sweep.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
@@ -42,125 +39,6 @@
 
 /* Files with fewer values are mostly overhead. */
 #define FILE_VALUES 2000.0
-
-/* --- the sweep --- */
-
-typedef struct SweepEvent
-{
-	double		at;
-	double		density;		/* added from here on */
-} SweepEvent;
-
-typedef struct Sweep
-{
-	SweepEvent *events;
-	int			nevents;
-	double		unit;			/* distance of neighbours: 1, or 0 for floats */
-} Sweep;
-
-static int
-compare_events(const void *a, const void *b)
-{
-	double		x = ((const SweepEvent *) a)->at;
-	double		y = ((const SweepEvent *) b)->at;
-
-	return x < y ? -1 : x > y;
-}
-
-static void
-sweep_init(Sweep *sweep, const FdwColumnStatistics *c)
-{
-	ColumnLayout layout = lake_type_layout(c->type);
-	double		least = c->intervals[0].lower;
-	double		most = c->intervals[0].upper;
-	double		narrowest;
-
-	sweep->unit = layout == LAYOUT_FLOAT || layout == LAYOUT_DOUBLE ? 0 : 1;
-	sweep->nevents = c->nintervals * 2;
-	sweep->events = MemoryContextAllocHuge(CurrentMemoryContext,
-										   (Size) sweep->nevents * sizeof(SweepEvent));
-	for (int i = 1; i < c->nintervals; i++)
-	{
-		least = Min(least, c->intervals[i].lower);
-		most = Max(most, c->intervals[i].upper);
-	}
-
-	/* no interval is so narrow that its density drowns the others' */
-	narrowest = Max(Max(most - least, Max(fabs(most), fabs(least)) * 1e-6) * 1e-9, 1e-100);
-	for (int i = 0; i < c->nintervals; i++)
-	{
-		const FdwInterval *v = &c->intervals[i];
-		double		width = Max(v->upper - v->lower + sweep->unit, narrowest);
-		SweepEvent *e = &sweep->events[i * 2];
-
-		e[0].at = v->lower;
-		e[0].density = v->values / width;
-		e[1].at = v->lower + width;
-		e[1].density = -e[0].density;
-	}
-	qsort(sweep->events, sweep->nevents, sizeof(SweepEvent), compare_events);
-}
-
-/* Values between event i and the next, `density` being that before event i, and updated. */
-static double
-sweep_step(const Sweep *sweep, int i, double *density)
-{
-	*density = Max(*density + sweep->events[i].density, 0);
-	return *density * (sweep->events[i + 1].at - sweep->events[i].at);
-}
-
-static double
-sweep_distinct(const Sweep *sweep)
-{
-	double		density = 0;
-	double		distinct = 0;
-
-	for (int i = 0; i < sweep->nevents - 1; i++)
-	{
-		double		mass = sweep_step(sweep, i, &density);
-		double		places;
-
-		if (sweep->unit == 0)
-		{
-			distinct += mass;
-			continue;
-		}
-		places = (sweep->events[i + 1].at - sweep->events[i].at) / sweep->unit;
-		if (places > 0)
-			distinct += places * -expm1(-mass / places);
-	}
-	return distinct;
-}
-
-/* The n numbers (at least 2) that cut the whole in equal parts, its ends being the first and the last. */
-static void
-sweep_quantiles(const Sweep *sweep, double *quantiles, int n)
-{
-	double		density = 0;
-	double		total = 0;
-	double		below = 0;
-	int			k = 0;
-
-	for (int i = 0; i < sweep->nevents - 1; i++)
-		total += sweep_step(sweep, i, &density);
-	density = 0;
-	for (int i = 0; i < sweep->nevents - 1; i++)
-	{
-		double		mass = sweep_step(sweep, i, &density);
-
-		while (k < n && mass > 0 && total * k / (n - 1) <= below + mass)
-		{
-			double		into = (total * k / (n - 1) - below) / mass;
-			double		from = sweep->events[i].at;
-
-			quantiles[k++] = from + Max(into, 0) * (sweep->events[i + 1].at - from);
-		}
-		below += mass;
-	}
-	/* what rounding has left over */
-	while (k < n)
-		quantiles[k++] = sweep->events[sweep->nevents - 1].at;
-}
 
 /* --- distinct values --- */
 
@@ -333,31 +211,6 @@ statistics_histogram(FdwColumnStatistics *c, Datum *values)
 	return form_values(c, lake, n, values) ? n : 0;
 }
 
-/* Share of the values below `x`, by quantiles. */
-static double
-share_below(const double *quantiles, int n, double x)
-{
-	int			low = 0;
-	int			high = n - 1;
-	double		width;
-
-	if (x <= quantiles[0])
-		return 0;
-	if (x >= quantiles[n - 1])
-		return 1;
-	while (high - low > 1)
-	{
-		int			middle = (low + high) / 2;
-
-		if (quantiles[middle] <= x)
-			low = middle;
-		else
-			high = middle;
-	}
-	width = quantiles[high] - quantiles[low];
-	return (low + (width > 0 ? (x - quantiles[low]) / width : 0)) / (n - 1);
-}
-
 void
 statistics_hit(const FdwColumnStatistics *c, int nfiles, double *files, double *rows)
 {
@@ -380,8 +233,8 @@ statistics_hit(const FdwColumnStatistics *c, int nfiles, double *files, double *
 	for (int i = 0; i < nfiles; i++)
 	{
 		const FdwInterval *v = &c->intervals[i];
-		double		hit = share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->upper) -
-			share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->lower);
+		double		hit = sweep_share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->upper) -
+			sweep_share_below(quantiles, STATISTICS_MAX_HISTOGRAM, v->lower);
 
 		/* its own values hit it at least */
 		hit = Min(Max(hit, v->values / values), 1);
