@@ -66,7 +66,9 @@ CREATE TABLE tarn.pipeline (
 	lsn pg_lsn,
 	last_commit timestamptz,
 	-- files of the flush under way are named after this token, so that a crash leaves no unknown file
-	flush_token uuid NOT NULL
+	flush_token uuid NOT NULL,
+	-- what the lake's marker says when this database is its writer; NULL: the next start claims the lake
+	fence uuid
 );
 
 -- One row a mirrored table.  state: copy (waiting or being copied), catchup (copied up to lsn, behind the

@@ -21,6 +21,7 @@
 #include "api/api.h"
 #include "base/privileged.h"
 #include "lake/table.h"
+#include "pipeline/fence.h"
 #include "pipeline/registry.h"
 #include "pipeline/state.h"
 
@@ -32,6 +33,7 @@ PG_FUNCTION_INFO_V1(tarn_drop_pipeline);
 typedef struct DropFiles
 {
 	Lake	   *lake;
+	char	   *slot;			/* names its marker */
 	List	   *locations;
 	SubTransactionId subxact;
 } DropFiles;
@@ -43,31 +45,40 @@ static DropFiles *pending = NULL;
  * warning.
  */
 static void
+remove_below(DropFiles *drop, const char *location)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		if (location == NULL)
+			fence_forget(drop->lake, drop->slot);
+		else
+			(void) lake_table_remove_all(drop->lake, location);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		ereport(WARNING,
+				(errmsg("could not remove the files below \"%s\": %s",
+						location ? location : drop->lake->warehouse, edata->message),
+				 errhint("Nothing references them any more; remove them by hand.")));
+	}
+	PG_END_TRY();
+}
+
+static void
 remove_files(DropFiles *drop)
 {
 	ListCell   *lc;
 
 	foreach(lc, drop->locations)
-	{
-		MemoryContext context = CurrentMemoryContext;
-
-		PG_TRY();
-		{
-			(void) lake_table_remove_all(drop->lake, lfirst(lc));
-		}
-		PG_CATCH();
-		{
-			ErrorData  *edata;
-
-			MemoryContextSwitchTo(context);
-			edata = CopyErrorData();
-			FlushErrorState();
-			ereport(WARNING,
-					(errmsg("could not remove the files below \"%s\": %s", (char *) lfirst(lc), edata->message),
-					 errhint("Nothing references them any more; remove them by hand.")));
-		}
-		PG_END_TRY();
-	}
+		remove_below(drop, lfirst(lc));
+	remove_below(drop, NULL);
 }
 
 static void
@@ -117,6 +128,7 @@ drop_lake_tables(Pipeline *p)
 	ListCell   *lc;
 	DropFiles  *drop = MemoryContextAllocZero(TopTransactionContext, sizeof(DropFiles));
 
+	drop->slot = MemoryContextStrdup(TopTransactionContext, p->slot);
 	drop->lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
 	foreach(lc, p->tables)
 	{

@@ -21,6 +21,7 @@
 
 #include "api/api.h"
 #include "base/privileged.h"
+#include "pipeline/fence.h"
 #include "pipeline/registry.h"
 #include "pipeline/state.h"
 
@@ -112,6 +113,7 @@ tarn_create_pipeline(PG_FUNCTION_ARGS)
 				 errmsg("pipeline name must not be empty")));
 	api_check_publications(name, publications);
 	api_check_owner(GetUserId(), lake, publications);
+	fence_check_warehouse(lake_open(lake_server_oid(lake), GetUserId()), 0);
 	id = insert_pipeline(fcinfo, memory_limit);
 	(void) registry_sync_tables(id, lake, publications);
 	api_scout_at_commit();

@@ -30,7 +30,9 @@
 #include "base/compat.h"
 #include "base/privileged.h"
 #include "lake/lake.h"
+#include "pipeline/fence.h"
 #include "pipeline/registry.h"
+#include "pipeline/state.h"
 
 PG_FUNCTION_INFO_V1(tarn_disable_restored);
 PG_FUNCTION_INFO_V1(tarn_take_over);
@@ -164,9 +166,18 @@ bind_row(int32 id)
 	privileged_begin(&scope);
 	privileged_execute("UPDATE tarn.pipeline SET database = $2, system_identifier = $3, owner = $4, "
 					   "slot = 'tarn_' || $2 || '_' || id, lsn = NULL, timeline = NULL, last_commit = NULL, "
-					   "flush_token = $5::uuid, enabled = true WHERE id = $1",
+					   "flush_token = $5::uuid, fence = NULL, enabled = true WHERE id = $1",
 					   5, types, values, NULL, SPI_OK_UPDATE);
 	privileged_end(&scope);
+}
+
+/* Did its worker find that something is wrong, such as another server's marker in the lake? */
+static bool
+is_in_trouble(int32 id)
+{
+	PipelineState *state = state_find(MyDatabaseId, id);
+
+	return state != NULL && (state->activity == PIPELINE_STOPPED || state->failures > 0);
 }
 
 Datum
@@ -182,6 +193,12 @@ tarn_take_over(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be owner of the database to take over pipeline \"%s\"", name)));
 	p = registry_load(registry_find(name));
+	if (p != NULL && registry_bound_here(p) && is_in_trouble(p->id))
+	{
+		registry_claim_lake(p->id);
+		api_start_at_commit(p->id);
+		PG_RETURN_VOID();
+	}
 	if (p == NULL || registry_bound_here(p))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -190,6 +207,8 @@ tarn_take_over(PG_FUNCTION_ARGS)
 						 quote_literal_cstr(name), quote_literal_cstr(name))));
 	api_check_server();
 	api_check_owner(GetUserId(), p->lake_name, p->publications);
+	/* its original is known to the caller, and if it lives it learns of this */
+	fence_check_warehouse(lake_open(lake_server_oid(p->lake_name), GetUserId()), p->system_identifier);
 	adopt_lake(p);
 	bind_row(p->id);
 	settings = forget_tables(p->id);

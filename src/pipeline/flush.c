@@ -24,6 +24,7 @@
 
 #include "base/failpoint.h"
 #include "iceberg/deletes.h"
+#include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/tables.h"
@@ -265,6 +266,8 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 			keyindex_prepare(tables[i].table->index, table_token(tables[i].after));
 	}
 	FAILPOINT("flush-index-prepared");
+	if (n > 0)
+		fence_require(p);
 	registry_new_token(token);
 	commit_flush(batch, tables, n, upto, token, garbage);
 	adopt(batch, tables, n, upto, token);
@@ -292,6 +295,7 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
 	after = lake_change_write(change, &garbage);
 
 	FAILPOINT("copy-before-commit");
+	fence_require(p);
 	pipeline_begin();
 	MemoryContextSwitchTo(t->context);
 	lake_commit(&lake, &after, 1);

@@ -125,6 +125,7 @@ typedef struct Pipeline
 	XLogRecPtr	lsn;			/* all before is in the lake, of every live table; 0: the slot was never made */
 	TimestampTz last_commit;
 	char		flush_token[TOKEN_LENGTH + 1];
+	char		fence[TOKEN_LENGTH + 1];	/* token of the lake's marker; "": to be claimed */
 
 	List	   *tables;			/* of PipelineTable *, ordered by relid */
 	Lake	   *lake;

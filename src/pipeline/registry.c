@@ -38,7 +38,8 @@ const char *const table_state_names[] = {
 #define PIPELINE_COLUMNS \
 	"id, name::text, owner, lake::text, publications::text[], enabled, " \
 	"(extract(epoch from flush_interval) * 1000)::bigint, memory_limit, options, " \
-	"database, system_identifier, timeline, slot::text, lsn, last_commit, flush_token::text"
+	"database, system_identifier, timeline, slot::text, lsn, last_commit, flush_token::text, " \
+	"coalesce(fence::text, '')"
 
 /* The state $3, unless somebody asked for a new copy meanwhile, or stopped the table. */
 #define FOLLOWING_STATE "CASE WHEN state IN ('live', 'catchup') THEN $3 ELSE state END"
@@ -144,6 +145,7 @@ pipeline_from_row(MemoryContext parent, uint64 row)
 	p->lsn = (XLogRecPtr) result_int64(row, 14);
 	p->last_commit = (TimestampTz) result_int64(row, 15);
 	strlcpy(p->flush_token, result_text(context, row, 16), sizeof(p->flush_token));
+	strlcpy(p->fence, result_text(context, row, 17), sizeof(p->fence));
 	return p;
 }
 
@@ -305,7 +307,7 @@ registry_begin_anew(int32 pipeline_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id)};
 
-	execute_write("UPDATE tarn.pipeline SET lsn = NULL, timeline = NULL, enabled = true WHERE id = $1",
+	execute_write("UPDATE tarn.pipeline SET lsn = NULL, timeline = NULL, fence = NULL, enabled = true WHERE id = $1",
 				  1, types, values, NULL, SPI_OK_UPDATE, 1);
 	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', copy_reason = 'tarn.resync', error = NULL, "
 				  "error_at = NULL WHERE pipeline_id = $1 AND state <> 'skipped'",
@@ -406,6 +408,27 @@ registry_change_token(Pipeline *p)
 	execute_write("UPDATE tarn.pipeline SET flush_token = $3::uuid WHERE id = $1 AND flush_token = $2::uuid",
 				  3, types, values, NULL, SPI_OK_UPDATE, 1);
 	strlcpy(p->flush_token, token, sizeof(p->flush_token));
+}
+
+void
+registry_set_fence(const Pipeline *p, const char *fence)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(p->id), CStringGetTextDatum(p->fence), CStringGetTextDatum(fence)};
+
+	execute_write("UPDATE tarn.pipeline SET fence = $3::uuid "
+				  "WHERE id = $1 AND fence IS NOT DISTINCT FROM nullif($2, '')::uuid",
+				  3, types, values, NULL, SPI_OK_UPDATE, 1);
+}
+
+void
+registry_claim_lake(int32 pipeline_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(pipeline_id)};
+
+	execute_write("UPDATE tarn.pipeline SET fence = NULL, enabled = true WHERE id = $1",
+				  1, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void

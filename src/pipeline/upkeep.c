@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "base/failpoint.h"
+#include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/upkeep.h"
@@ -40,6 +41,9 @@ remove_garbage(Pipeline *p)
 	pipeline_begin();
 	MemoryContextSwitchTo(context);
 	paths = registry_take_garbage(p->lake_name, tarn_garbage_grace, GARBAGE_FILES);
+
+	if (paths != NIL)
+		fence_require(p);
 	foreach(lc, paths)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -37,6 +37,7 @@
 #include "base/failpoint.h"
 #include "base/privileged.h"
 #include "pipeline/copy.h"
+#include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/launcher.h"
 #include "pipeline/registry.h"
@@ -100,6 +101,8 @@ static void
 leave_for_good(void)
 {
 	stream_close();
+	if (pipeline)
+		fence_leave(pipeline);
 	stream_drop_slot(NameStr(state->slot), true);
 	FAILPOINT("slot-dropped");
 	upkeep_remove_folder(state->database, state->pipeline_id);
@@ -201,6 +204,16 @@ prepare_slot(void)
 	pipeline->timeline = GetWALInsertionTimeLine();
 }
 
+/* Before anything is written to the lake, or removed from it. */
+static void
+enter_fence(void)
+{
+	FenceProblem problem;
+
+	if (!fence_enter(pipeline, &problem))
+		stop_pipeline(problem.problem, problem.hint);
+}
+
 /*
  * Half for transactions that are still open (what is beyond goes to disk), a
  * third for column buffers, a sixth for the encoder's slots.  With too little
@@ -300,6 +313,7 @@ flush_to(XLogRecPtr position)
 {
 	state->activity = PIPELINE_FLUSHING;
 	pipeline_flush(batch, position);
+	fence_advance(pipeline);
 	FAILPOINT("flush-before-confirm");
 	state->activity = PIPELINE_STREAMING;
 	state->failures = 0;
@@ -415,6 +429,7 @@ worker_run(const WorkerArgs *args)
 
 	load_pipeline(args);
 	prepare_slot();
+	enter_fence();
 	divide_memory(&limit);
 	batch = batch_create(pipeline, limit);
 	encoder_wait_gone(state);

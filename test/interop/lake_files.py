@@ -35,8 +35,12 @@ def file_system(warehouse, properties):
 
 
 def existing(fs, warehouse):
-    selector = pyarrow.fs.FileSelector(path_of(warehouse), recursive=True, allow_not_found=True)
-    return {info.path for info in fs.get_file_info(selector) if info.type == pyarrow.fs.FileType.File}
+    root = path_of(warehouse)
+    selector = pyarrow.fs.FileSelector(root, recursive=True, allow_not_found=True)
+    return {
+        info.path for info in fs.get_file_info(selector)
+        if info.type == pyarrow.fs.FileType.File and not info.path.startswith(root + "/_tarn/")
+    }
 
 
 def referenced(table):

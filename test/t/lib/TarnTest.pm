@@ -110,6 +110,13 @@ END
 	$? = $status;
 }
 
+# Its process
+sub s3_pid
+{
+	start_s3();
+	return $s3->{KIDS}[0]{PID};
+}
+
 sub s3_environment
 {
 	my $endpoint = start_s3();
