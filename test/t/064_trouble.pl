@@ -1,0 +1,132 @@
+# A warehouse that may not be written, is not there, or hangs, and a process without memory: the application goes on, the
+# pipeline waits, says why, and goes on by itself; a server stops at once (I1, I5).
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnCrash;
+use TarnTest;
+use Time::HiRes qw(time usleep);
+
+my $db = 'postgres';
+my $node = TarnTest::cluster('trouble', conf => "log_statement = none\ntarn.garbage_grace = 0\n");
+my $bucket = 's3://tarn-test/trouble';
+my $i = 0;
+
+sub sql
+{
+	return $node->safe_psql($db, $_[0]);
+}
+
+# The application changes rows; how long that took
+sub application
+{
+	my $begin = time();
+
+	foreach (1 .. 20)
+	{
+		$i++;
+		sql("INSERT INTO $_ VALUES ($i, 'row $i'); UPDATE $_ SET v = v || '.' WHERE id % 5 = $i % 5") foreach qw(t r);
+	}
+	return time() - $begin;
+}
+
+sub waits
+{
+	my ($pipeline, $error, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$node->poll_query_until($db, "SELECT state = 'backoff' AND failures > 1 FROM tarn.pipelines WHERE name = '$pipeline'")
+	  or diag(sql('SELECT name, state, failures, last_error FROM tarn.pipelines'));
+	like(sql("SELECT last_error FROM tarn.pipelines WHERE name = '$pipeline'"), $error, "$what: it says why it waits");
+	cmp_ok(sql("SELECT lag_bytes FROM tarn.pipelines WHERE name = '$pipeline'"), '>', 0, "$what: the lag is shown");
+	return;
+}
+
+sub goes_on
+{
+	my ($pipeline, $table, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	# it ends a back-off, which is the only thing that may take long
+	sql("SELECT tarn.resume('$pipeline')");
+	TarnCrash::flush($node, $pipeline);
+	my $lake = $pipeline eq 'r' ? 'remote' : 'lake';
+	$node->safe_psql($db, "SET client_min_messages = warning; DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER $lake INTO lake");
+	return TarnTest::same($node, "public.$table", "lake.$table", "$what: it goes on, and nothing is lost");
+}
+
+my $lake = TarnTest::create_lake($node, warehouse => 'file://' . $node->basedir . '/lake') =~ s{^file://}{}r;
+TarnTest::create_lake($node, name => 'remote', warehouse => $bucket);
+sql('CREATE TABLE t (id int PRIMARY KEY, v text); CREATE TABLE r (id int PRIMARY KEY, v text)');
+TarnTest::mirror($node, 'p', tables => ['t'], arguments => "flush_interval => '150 ms'");
+TarnTest::mirror($node, 'r', tables => ['r'], lake => 'remote', arguments => "flush_interval => '150 ms'");
+TarnTest::wait_live($node, $_) foreach qw(p r);
+my $usual = application();
+
+# May not be written
+my @directories = glob("$lake/public/t/*");
+chmod 0555, @directories;
+application();
+waits('p', qr/could not create ".*": Permission denied/, 'read-only');
+chmod 0755, @directories;
+goes_on('p', 't', 'read-only');
+
+# Not there
+my $committed = "SELECT metadata_location FROM tarn_catalog.iceberg_tables WHERE table_name = 't'";
+TarnTest::flush($node, 'p');
+my $before = sql($committed);
+rename $lake, "$lake.away" or die "$lake: $!";
+application();
+waits('p', qr/could not/, 'not mounted');
+$node->restart;
+waits('p', qr/could not find the marker of pipeline "p" in warehouse .*tarn\.take_over\('p'\)/, 'not mounted at the start');
+is(sql($committed), $before, 'not mounted: nothing is committed that is not on the disk');
+system('rm', '-rf', $lake);
+rename "$lake.away", $lake or die "$lake: $!";
+goes_on('p', 't', 'not mounted');
+
+# Hangs
+my $gateway = TarnTest::s3_pid();
+application();
+kill 'STOP', $gateway;
+my $took = application();
+cmp_ok($took, '<', 10 * $usual + 5, sprintf('hanging store: the application goes on (%.2f s, %.2f s before)', $took, $usual));
+$node->poll_query_until($db, "SELECT lag_seconds > 1 FROM tarn.pipelines WHERE name = 'r'") or diag('no lag');
+TarnTest::flush($node, 'p');
+ok(1, 'hanging store: the other pipeline is not held up');
+foreach my $mode (qw(fast smart))
+{
+	my $begin = time();
+	$node->stop($mode);
+	cmp_ok(time() - $begin, '<', 5, sprintf('hanging store: %s shutdown in %.2f s', $mode, time() - $begin));
+	$node->start;
+	application();
+	usleep(500_000);
+}
+kill 'CONT', $gateway;
+goes_on('r', 'r', 'hanging store');
+
+# No memory
+foreach my $point (qw(flush-data-written store-file-begun before-transaction-end))
+{
+	my $offset = -s $node->logfile;
+
+	TarnCrash::arm($node, "$point=starve(0):1");
+	usleep(200_000);
+	sql("INSERT INTO t SELECT g, repeat(md5(g::text), 100) FROM generate_series(100000, 110000) g");
+	for (my $end = time() + 30; time() < $end && substr(TarnCrash::slurp($node->logfile), $offset) !~ /starves/; usleep(100_000)) { }
+	like(substr(TarnCrash::slurp($node->logfile), $offset), qr/"$point": starves/, "no memory at $point");
+	TarnCrash::disarm($node);
+	sql('DELETE FROM t WHERE id >= 100000');
+	goes_on('p', 't', "no memory at $point");
+}
+is(join("\n", TarnCrash::crashes($node)), '', 'no process crashed');
+$node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
+TarnTest::files_known($node);
+$node->stop;
+done_testing();
