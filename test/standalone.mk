@@ -9,7 +9,7 @@ ROOMS ?= base codec column store avro iceberg parquet vector keyindex
 
 SOURCES_base = $(filter-out %/privileged.c %/failpoint.c %/catalog_names.c,$(wildcard $(TOP)/src/base/*.c))
 SOURCES_codec = $(wildcard $(TOP)/src/codec/*.c)
-SOURCES_column = $(wildcard $(TOP)/src/column/types.c $(TOP)/src/column/vector*.c)
+SOURCES_column = $(wildcard $(TOP)/src/column/types.c $(TOP)/src/column/nested.c $(TOP)/src/column/vector*.c)
 SOURCES_store = $(TOP)/src/store/s3_xml.c
 SOURCES_avro = $(wildcard $(TOP)/src/avro/*.c)
 SOURCES_iceberg = $(wildcard $(TOP)/src/iceberg/*.c)

@@ -20,8 +20,8 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-pg_noreturn static void
-fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
+void
+convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
 {
 	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &c->output), value);
 
@@ -30,7 +30,8 @@ fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
 			 errmsg("cannot keep value \"%s\" of column \"%s\" of \"%s\" in the lake: %s",
 					text, c->name, c->relation, why),
 			 errdetail("The column is of type %s, which the lake keeps as %s.",
-					   format_type_with_typemod(c->pg_type, c->typmod), lake_type_name(c->type))));
+					   format_type_with_typemod(c->pg_type, c->typmod),
+					   c->nested != NULL ? lake_node_text(convert_node(c)) : lake_type_name(c->type))));
 	pg_unreachable();
 }
 
@@ -43,7 +44,7 @@ append_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, int code, con
 			 const LakeValue *nearest)
 {
 	if (c->policy == CONVERT_ERROR)
-		fail_value(c, value, code, why);
+		convert_fail_value(c, value, code, why);
 	if (c->policy == CONVERT_CLAMP && nearest != NULL)
 		column_vector_append_value(v, nearest);
 	else
@@ -368,6 +369,9 @@ convert_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryConte
 		case CONVERT_SEND:
 			append_send(c, v, value, scratch);
 			break;
+		case CONVERT_NESTED:
+			convert_nested_append(c, v, value, scratch);
+			break;
 		case CONVERT_OUTPUT:
 			append_output(c, v, value, scratch);
 			break;
@@ -451,6 +455,7 @@ convert_constant(const ColumnConvert *c, Datum value, LakeValue *out)
 		case CONVERT_CHAR:
 		case CONVERT_MONEY:
 		case CONVERT_SEND:
+		case CONVERT_NESTED:
 		case CONVERT_OUTPUT:
 			/* numerics, enums and jsonb order, and partly equal, otherwise than their text */
 			return false;

@@ -31,7 +31,7 @@
 
 #include "postgres.h"
 
-#include "column/vector.h"
+#include "column/nested.h"
 #include "fmgr.h"
 
 /* How Datum and slot relate; chosen by convert_init from the PostgreSQL type. */
@@ -55,6 +55,7 @@ typedef enum ConvertKind
 	CONVERT_CHAR,				/* "char": bytes above 127 as \ooo */
 	CONVERT_MONEY,				/* to text: digits, two after the point */
 	CONVERT_SEND,				/* through the type's send and receive functions: PostGIS, as EWKB */
+	CONVERT_NESTED,				/* arrays to lists, composites to structs, hstore to maps */
 	CONVERT_OUTPUT				/* through the type's output and input functions: the rest */
 } ConvertKind;
 
@@ -87,6 +88,7 @@ typedef struct ColumnConvert
 	FmgrInfo	send;			/* CONVERT_SEND */
 	Oid			input_param;
 	ConvertPolicy policy;
+	struct NestedConvert *nested;	/* CONVERT_NESTED; private */
 	Oid			to_utf8;		/* conversions of strings, when the database's encoding is another */
 	Oid			from_utf8;
 	const char *relation;		/* qualified name, for messages */
@@ -102,6 +104,16 @@ extern bool convert_init(ColumnConvert *c, Oid pg_type, int32 typmod,
 						 const char *column, const char *relation,
 						 const ConvertOptions *options,
 						 MemoryContext context, char **reason);
+
+/* CONVERT_NESTED: what the column consists of, without ids; else NULL. */
+extern const LakeNode *convert_node(const ColumnConvert *c);
+
+/*
+ * CONVERT_NESTED: to be formed from a lake column that consists of this,
+ * which must outlive c.  Fields of structs are matched by name.  False with
+ * a reason when it cannot.
+ */
+extern bool convert_bind_node(ColumnConvert *c, const LakeNode *node, char **reason);
 
 /* May convert_append put a null for a value that is none?  (By the policy.) */
 extern bool convert_makes_nulls(const ColumnConvert *c);

@@ -533,6 +533,9 @@ choose_form(const ColumnConvert *c, LakeType from)
 		[CONVERT_OUTPUT] = form_input
 	};
 
+	/* its own way, in convert_form */
+	if (c->kind == CONVERT_NESTED)
+		return NULL;
 	if (c->pg_type == NUMERICOID)
 	{
 		if (from.id == LAKE_DECIMAL)
@@ -551,6 +554,8 @@ choose_form(const ColumnConvert *c, LakeType from)
 bool
 convert_reads(const ColumnConvert *c, LakeType from)
 {
+	if (c->kind == CONVERT_NESTED)
+		return from.id == LAKE_NESTED && c->nested->lake != NULL;
 	return choose_form(c, from) != NULL;
 }
 
@@ -659,12 +664,17 @@ convert_form(const ColumnConvert *c, const ColumnVector *v,
 	uint32	   *codes = NULL;
 	FormJob		job = {.c = c, .v = v, .slots = rows, .n = n, .values = values, .stride = stride};
 
-	if (form == NULL)
+	if (form == NULL && !convert_reads(c, v->type))
 		fail_type(c, v->type);
 	if (n == 0)
 		return;
 	for (uint32 i = 0; i < n; i++)
 		isnull[(size_t) i * stride] = column_vector_isnull(v, rows[i]);
+	if (c->kind == CONVERT_NESTED)
+	{
+		convert_nested_form(c, v, rows, n, values, isnull, stride);
+		return;
+	}
 	if (v->null_count > 0)
 		job.isnull = isnull;
 	if (v->codes == NULL)

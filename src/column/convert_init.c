@@ -107,24 +107,30 @@ numeric_type(int32 typmod, LakeType *type)
 	return true;
 }
 
+char *
+convert_extension_type(Oid pg_type, const char *extension)
+{
+	Oid			owner = getExtensionOfObject(TypeRelationId, pg_type);
+	char	   *name = OidIsValid(owner) ? get_extension_name(owner) : NULL;
+	HeapTuple	tuple;
+
+	if (name == NULL || strcmp(name, extension) != 0)
+		return NULL;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(pg_type));
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	name = pstrdup(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
 /* A type of PostGIS whose binary form is EWKB, which engines know as WKB. */
 static bool
 is_geometry(Oid pg_type)
 {
-	Oid			extension = getExtensionOfObject(TypeRelationId, pg_type);
-	char	   *name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
-	HeapTuple	tuple;
-	bool		found;
+	char	   *name = convert_extension_type(pg_type, "postgis");
 
-	if (name == NULL || strcmp(name, "postgis") != 0)
-		return false;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(pg_type));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	name = NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname);
-	found = strcmp(name, "geometry") == 0 || strcmp(name, "geography") == 0;
-	ReleaseSysCache(tuple);
-	return found;
+	return name != NULL && (strcmp(name, "geometry") == 0 || strcmp(name, "geography") == 0);
 }
 
 /* The usual mapping: kind and type of *c; true when the text is ASCII. */
@@ -146,7 +152,12 @@ find_mapping(ColumnConvert *c)
 	}
 	c->kind = CONVERT_OUTPUT;
 	c->type.id = LAKE_STRING;
-	if (is_geometry(c->pg_type))
+	if (convert_type_is_nested(c->pg_type))
+	{
+		c->kind = CONVERT_NESTED;
+		c->type.id = LAKE_NESTED;
+	}
+	else if (is_geometry(c->pg_type))
 	{
 		c->kind = CONVERT_SEND;
 		c->type.id = LAKE_BINARY;
@@ -251,7 +262,7 @@ convert_init(ColumnConvert *c, Oid pg_type, int32 typmod,
 	if (c->type.id == LAKE_STRING && !ascii && !init_encoding(c, options, reason))
 		return false;
 	init_functions(c, context);
-	return true;
+	return c->kind != CONVERT_NESTED || convert_nested_init(c, options, context, reason);
 }
 
 void
@@ -280,6 +291,9 @@ convert_makes_nulls(const ColumnConvert *c)
 	if (c->policy == CONVERT_ERROR)
 		return false;
 	if (c->kind == CONVERT_NUMERIC)
+		return true;
+	/* an array may have bounds or dimensions that a list has not */
+	if (c->kind == CONVERT_NESTED)
 		return true;
 	return c->policy == CONVERT_NULL &&
 		(c->kind == CONVERT_DATE || c->kind == CONVERT_TIME || c->kind == CONVERT_TIMESTAMP);

@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "access/tupdesc.h"
 #include "base/compat.h"
 #include "column/convert.h"
 
@@ -49,6 +50,59 @@ extern void decimal128_to_numeric(int128 value, int scale, char *out);
 
 /* |value| < 10^precision */
 extern bool decimal_fits(int128 value, int precision);
+
+/*
+ * One node of a nested type.  Children: the element of an array, the
+ * attributes of a composite that are not dropped, key and value of hstore.
+ */
+typedef enum NestedForm
+{
+	NESTED_VALUE,
+	NESTED_ARRAY,
+	NESTED_COMPOSITE,
+	NESTED_HSTORE
+} NestedForm;
+
+typedef struct NestedConvert
+{
+	NestedForm	form;
+	Oid			pg_type;		/* no domain */
+	const LakeNode *node;		/* as it is appended */
+	const LakeNode *lake;		/* as it is formed; NULL: not bound, or the lake lacks it */
+	int		   *fields;			/* struct: by child of `lake` which child of this, or -1 */
+	ColumnConvert convert;		/* NESTED_VALUE */
+	ColumnVector *values;		/* NESTED_VALUE: the value to append; all values of a call to form */
+	Datum	   *datums;			/* of those */
+	uint32		at;				/* next of them */
+	Oid			element;		/* NESTED_ARRAY: declared type of the elements */
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	TupleDesc	desc;			/* NESTED_COMPOSITE */
+	uint64		desc_identifier;
+	AttrNumber *attnums;		/* by child */
+	FmgrInfo	to_array;		/* NESTED_HSTORE */
+	FmgrInfo	from_array;
+	int			nchildren;
+	struct NestedConvert *children;
+} NestedConvert;
+
+/* Is it an array, a composite or hstore? */
+extern bool convert_type_is_nested(Oid pg_type);
+
+/* Sets up c->nested; false with a reason. */
+extern bool convert_nested_init(ColumnConvert *c, const ConvertOptions *options,
+								MemoryContext context, char **reason);
+
+extern void convert_nested_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch);
+extern void convert_nested_form(const ColumnConvert *c, const ColumnVector *v, const uint32 *rows, uint32 n,
+								Datum *values, const bool *isnull, int stride);
+
+/* A value that the lake's type cannot hold: the error of the column. */
+pg_noreturn extern void convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *why);
+
+/* The type's name when it belongs to that extension, else NULL. */
+extern char *convert_extension_type(Oid pg_type, const char *extension);
 
 /* The varlena of a Datum in memory, expanded in `scratch` when it is compressed. */
 extern struct varlena *convert_varlena(Datum value, MemoryContext scratch);

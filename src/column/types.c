@@ -33,7 +33,8 @@ static const struct
 	[LAKE_STRING] = {"string", LAYOUT_BYTES, 0},
 	[LAKE_UUID] = {"uuid", LAYOUT_FIXED, 16},
 	[LAKE_FIXED] = {"fixed", LAYOUT_FIXED, 0},	/* by length */
-	[LAKE_BINARY] = {"binary", LAYOUT_BYTES, 0}
+	[LAKE_BINARY] = {"binary", LAYOUT_BYTES, 0},
+	[LAKE_NESTED] = {"nested", LAYOUT_BYTES, 0}	/* no name of Iceberg's: lake_node_text() gives that */
 };
 
 ColumnLayout
@@ -114,7 +115,7 @@ lake_type_parse(const char *name, LakeType *type)
 	}
 	for (int id = 0; id < LAKE_NTYPES; id++)
 	{
-		if (id == LAKE_DECIMAL || id == LAKE_FIXED || strcmp(types[id].name, name) != 0)
+		if (id == LAKE_DECIMAL || id == LAKE_FIXED || id == LAKE_NESTED || strcmp(types[id].name, name) != 0)
 			continue;
 		type->id = (LakeTypeId) id;
 		return true;

@@ -31,9 +31,10 @@ typedef enum LakeTypeId
 	LAKE_STRING,
 	LAKE_UUID,					/* 16 bytes, big endian */
 	LAKE_FIXED,					/* `length` bytes */
-	LAKE_BINARY
+	LAKE_BINARY,
+	LAKE_NESTED					/* list, struct or map, packed; what it consists of is said by a LakeNode: column/nested.h */
 } LakeTypeId;
-#define LAKE_NTYPES (LAKE_BINARY + 1)
+#define LAKE_NTYPES (LAKE_NESTED + 1)
 
 /* How values lie in ColumnVector.values; see vector.h. */
 typedef enum ColumnLayout

@@ -17,9 +17,10 @@
 #include "utils/lsyscache.h"
 
 bool
-fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType type,
+fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, const IcebergField *field,
 				 const char *column, const char *relation, MemoryContext context, char **reason)
 {
+	LakeType	type = field->type;
 	bool		mapped;
 
 	/* domains are kept as their base type; their checks held where the rows come from */
@@ -33,6 +34,8 @@ fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType typ
 	relation = MemoryContextStrdup(context, relation);
 	*reason = NULL;
 	mapped = convert_init(convert, pg_type, typmod, column, relation, NULL, context, reason);
+	if (mapped && field->node != NULL && convert->kind == CONVERT_NESTED)
+		return convert_bind_node(convert, field->node, reason);
 	if (mapped && convert_reads(convert, type))
 		return true;
 
@@ -78,6 +81,7 @@ column_filterable(const ColumnConvert *convert, const IcebergField *field, const
 		case CONVERT_CHAR:
 		case CONVERT_MONEY:
 		case CONVERT_SEND:
+		case CONVERT_NESTED:
 		case CONVERT_OUTPUT:
 			return false;
 		default:
@@ -130,7 +134,7 @@ column_setup(FdwColumn *c, Relation rel, AttrNumber attno, const IcebergField *f
 		*reason = "the lake column's type is not supported";
 		return false;
 	}
-	if (!fdw_convert_init(&c->convert, att->atttypid, att->atttypmod, field->type,
+	if (!fdw_convert_init(&c->convert, att->atttypid, att->atttypmod, field,
 						  NameStr(att->attname), RelationGetRelationName(rel), context, reason))
 		return false;
 	c->filterable = column_filterable(&c->convert, field, table);
@@ -153,6 +157,7 @@ fdw_column_bind(FdwColumn *c, Relation rel, AttrNumber attno,
 				 errmsg("column \"%s\" of foreign table \"%s\" cannot be read from lake column \"%s\" of type %s: %s",
 						NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname),
 						RelationGetRelationName(rel), name,
+						field->node ? lake_node_text(field->node) :
 						field->supported ? lake_type_name(field->type) : field->type_json, reason)));
 }
 

@@ -76,8 +76,8 @@ extern void fdw_column_bind(FdwColumn *c, Relation rel, AttrNumber attno,
 extern bool fdw_column_try(FdwColumn *c, Relation rel, AttrNumber attno,
 						   const LakeTable *table, MemoryContext context);
 
-/* Can a column of that type show values of a lake type?  Fills *convert. */
-extern bool fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, LakeType type,
+/* Can a column of that type show the values of a field?  Fills *convert. */
+extern bool fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, const IcebergField *field,
 							 const char *column, const char *relation,
 							 MemoryContext context, char **reason);
 

@@ -20,11 +20,12 @@
 #include "miscadmin.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* The type to show a lake type as, when nothing better is known. */
+/* The type to show a lake type as, when nothing better is known; InvalidOid: none. */
 static void
-import_default_type(LakeType type, Oid *pg_type, int32 *typmod)
+import_default_type(LakeType type, const LakeNode *node, Oid *pg_type, int32 *typmod)
 {
 	static const Oid types[LAKE_NTYPES] = {
 		[LAKE_BOOLEAN] = BOOLOID,
@@ -41,8 +42,16 @@ import_default_type(LakeType type, Oid *pg_type, int32 *typmod)
 		[LAKE_UUID] = UUIDOID,
 		[LAKE_FIXED] = BYTEAOID,
 		[LAKE_BINARY] = BYTEAOID,
+		[LAKE_NESTED] = InvalidOid, /* a list is an array; a struct has no type here, nor has a map */
 	};
 
+	if (node != NULL && node->kind == LAKE_NODE_LIST)
+	{
+		import_default_type(node->children[0].type, &node->children[0], pg_type, typmod);
+		if (OidIsValid(*pg_type))
+			*pg_type = get_array_type(*pg_type);
+		return;
+	}
 	*pg_type = types[type.id];
 	*typmod = -1;
 	if (type.id == LAKE_DECIMAL)
@@ -62,7 +71,7 @@ import_noted_type(const LakeTable *table, const IcebergField *field, Oid *pg_typ
 		return false;
 	compat_parse_type(text, pg_type, typmod);
 	return OidIsValid(*pg_type) &&
-		fdw_convert_init(&convert, *pg_type, *typmod, field->type, field->name, table->name,
+		fdw_convert_init(&convert, *pg_type, *typmod, field, field->name, table->name,
 						 CurrentMemoryContext, &reason);
 }
 
@@ -74,14 +83,10 @@ import_identifier(const char *name)
 }
 
 static void
-import_column(StringInfo sql, const LakeTable *table, const IcebergField *field, bool first)
+import_column(StringInfo sql, const IcebergField *field, Oid pg_type, int32 typmod, bool first)
 {
 	char	   *identifier = import_identifier(field->name);
-	Oid			pg_type;
-	int32		typmod;
 
-	if (!import_noted_type(table, field, &pg_type, &typmod))
-		import_default_type(field->type, &pg_type, &typmod);
 	appendStringInfo(sql, "%s\n  %s %s", first ? "" : ",", quote_identifier(identifier),
 					 format_type_with_typemod(pg_type, typmod));
 	if (strcmp(identifier, field->name) != 0)
@@ -101,15 +106,19 @@ import_table(const ImportForeignSchemaStmt *stmt, const LakeTable *table)
 	for (int i = 0; i < table->schema->nfields; i++)
 	{
 		const IcebergField *field = &table->schema->fields[i];
+		Oid			pg_type = InvalidOid;
+		int32		typmod = -1;
 
-		if (!field->supported)
+		if (field->supported && !import_noted_type(table, field, &pg_type, &typmod))
+			import_default_type(field->type, field->node, &pg_type, &typmod);
+		if (!OidIsValid(pg_type))
 		{
 			ereport(WARNING,
 					(errmsg("column \"%s\" of lake table \"%s.%s\" is left out: its type is not supported",
 							field->name, table->namespace, table->name)));
 			continue;
 		}
-		import_column(&sql, table, field, first);
+		import_column(&sql, field, pg_type, typmod, first);
 		first = false;
 	}
 	appendStringInfo(&sql, "\n) SERVER %s\nOPTIONS (namespace %s, table_name %s)",

@@ -4,8 +4,9 @@
  *	  Iceberg schemas from and to JSON (Iceberg spec, "Appendix C: JSON
  *	  serialization", Schemas).
  *
- * A field of a nested or unknown type keeps its type as JSON text: tarn does
- * not read such a column, and writes the schema back as it was.
+ * A field of a nested or unknown type keeps its type as JSON text, and the
+ * schema is written back as it was.  tarn does not read a column of a type
+ * that it does not know.
  *
  *-------------------------------------------------------------------------
  */
@@ -52,6 +53,73 @@ optional_text(const JsonNode *node, const char *key)
 	return member != NULL && member->kind != JSON_NULL ? node_text(member) : NULL;
 }
 
+static bool read_type(LakeNode *n, const JsonNode *type, int depth, const char *object);
+
+/* An element, key or value: `what` is its name and the prefix of its members. */
+static bool
+read_part(LakeNode *n, const JsonNode *type, const char *what, bool required, int depth, const char *object)
+{
+	const JsonNode *part = json_get(type, what);
+
+	n->name = pstrdup(what);
+	n->id = checked_id(type, psprintf("%s-id", what), object);
+	n->required = required || json_get_bool_opt(type, psprintf("%s-required", what), false, object);
+	return part != NULL && read_type(n, part, depth, object);
+}
+
+static bool
+read_struct(LakeNode *n, const JsonNode *type, int depth, const char *object)
+{
+	const JsonNode *fields = json_get(type, "fields");
+	bool		known = true;
+
+	n->kind = LAKE_NODE_STRUCT;
+	if (fields == NULL || fields->kind != JSON_ARRAY)
+		schema_fail(object, "a struct has no fields");
+	n->children = palloc0(sizeof(LakeNode) * Max(json_length(fields), 1));
+	for (const JsonNode *field = fields->child; field != NULL; field = field->next)
+	{
+		LakeNode   *child = &n->children[n->nchildren++];
+		const JsonNode *child_type = json_get(field, "type");
+
+		child->id = checked_id(field, "id", object);
+		child->name = json_get_string(field, "name", object);
+		child->required = json_get_bool_opt(field, "required", false, object);
+		child->doc = json_get_string_opt(field, "doc", NULL, object);
+		known &= child_type != NULL && read_type(child, child_type, depth, object);
+	}
+	return known && n->nchildren > 0;
+}
+
+/* The node's kind, type and children; false when tarn does not know a type in it. */
+static bool
+read_type(LakeNode *n, const JsonNode *type, int depth, const char *object)
+{
+	char	   *kind;
+
+	if (type->kind == JSON_STRING)
+		return lake_type_parse(type->text, &n->type);
+	if (depth >= LAKE_NODE_MAX_DEPTH || type->kind != JSON_OBJECT)
+		return false;
+	n->type.id = LAKE_NESTED;
+	kind = json_get_string(type, "type", object);
+	if (strcmp(kind, "struct") == 0)
+		return read_struct(n, type, depth + 1, object);
+	n->children = palloc0(sizeof(LakeNode) * 2);
+	if (strcmp(kind, "list") == 0)
+	{
+		n->kind = LAKE_NODE_LIST;
+		n->nchildren = 1;
+		return read_part(&n->children[0], type, "element", false, depth + 1, object);
+	}
+	if (strcmp(kind, "map") != 0)
+		return false;
+	n->kind = LAKE_NODE_MAP;
+	n->nchildren = 2;
+	return read_part(&n->children[0], type, "key", true, depth + 1, object) &&
+		read_part(&n->children[1], type, "value", false, depth + 1, object);
+}
+
 static void
 read_field(IcebergField *f, const JsonNode *node, const char *object)
 {
@@ -66,8 +134,77 @@ read_field(IcebergField *f, const JsonNode *node, const char *object)
 	if (type == NULL)
 		schema_fail(object, psprintf("field \"%s\" has no type", f->name));
 	f->supported = type->kind == JSON_STRING && lake_type_parse(type->text, &f->type);
-	if (!f->supported)
-		f->type_json = node_text(type);
+	if (f->supported)
+		return;
+	f->type_json = node_text(type);
+	if (type->kind == JSON_OBJECT)
+	{
+		LakeNode   *node = palloc0(sizeof(LakeNode));
+
+		node->id = f->id;
+		node->name = f->name;
+		node->required = f->required;
+		f->supported = read_type(node, type, 0, object);
+		if (f->supported)
+		{
+			f->node = node;
+			f->type.id = LAKE_NESTED;
+		}
+	}
+}
+
+static void write_node(JsonWriter *w, const char *key, const LakeNode *n);
+
+static void
+write_struct(JsonWriter *w, const LakeNode *n)
+{
+	json_open(w, "fields", '[');
+	for (int i = 0; i < n->nchildren; i++)
+	{
+		const LakeNode *child = &n->children[i];
+
+		json_open(w, NULL, '{');
+		json_int64(w, "id", child->id);
+		json_string(w, "name", child->name);
+		json_bool(w, "required", child->required);
+		write_node(w, "type", child);
+		if (child->doc != NULL)
+			json_string(w, "doc", child->doc);
+		json_close(w, '}');
+	}
+	json_close(w, ']');
+}
+
+static void
+write_node(JsonWriter *w, const char *key, const LakeNode *n)
+{
+	static const char *const kinds[] = {
+		[LAKE_NODE_LIST] = "list", [LAKE_NODE_STRUCT] = "struct", [LAKE_NODE_MAP] = "map"
+	};
+
+	if (n->kind == LAKE_NODE_VALUE)
+	{
+		json_string(w, key, lake_type_name(n->type));
+		return;
+	}
+	json_open(w, key, '{');
+	json_string(w, "type", kinds[n->kind]);
+	if (n->kind == LAKE_NODE_STRUCT)
+		write_struct(w, n);
+	else
+	{
+		for (int i = 0; i < n->nchildren; i++)
+		{
+			const LakeNode *child = &n->children[i];
+
+			json_int64(w, psprintf("%s-id", child->name), child->id);
+			write_node(w, child->name, child);
+			/* a key is always required */
+			if (n->kind == LAKE_NODE_LIST || i == 1)
+				json_bool(w, psprintf("%s-required", child->name), child->required);
+		}
+	}
+	json_close(w, '}');
 }
 
 IcebergSchema *
@@ -107,10 +244,12 @@ write_field(JsonWriter *w, const IcebergField *f)
 	json_int64(w, "id", f->id);
 	json_string(w, "name", f->name);
 	json_bool(w, "required", f->required);
-	if (f->supported)
-		json_string(w, "type", lake_type_name(f->type));
-	else
+	if (f->type_json != NULL)
 		json_raw(w, "type", f->type_json);
+	else if (f->node != NULL)
+		write_node(w, "type", f->node);
+	else
+		json_string(w, "type", lake_type_name(f->type));
 	if (f->doc != NULL)
 		json_string(w, "doc", f->doc);
 	if (f->initial_default != NULL)

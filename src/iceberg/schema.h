@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * schema.h
- *	  Iceberg schemas of flat tables (Iceberg spec, "Schemas and Data Types").
+ *	  Iceberg schemas (Iceberg spec, "Schemas and Data Types").
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "base/json.h"
-#include "column/types.h"
+#include "column/nested.h"
 
 typedef struct IcebergField
 {
@@ -20,8 +20,9 @@ typedef struct IcebergField
 	LakeType	type;
 	bool		required;
 	char	   *doc;			/* or NULL */
-	bool		supported;		/* false: nested or unknown type (kept in `type_json`) */
-	char	   *type_json;		/* as read, when not supported */
+	bool		supported;		/* false: a type tarn does not know, or with one in it */
+	LakeNode   *node;			/* LAKE_NESTED: what it consists of */
+	char	   *type_json;		/* as read, unless it is a name tarn knows; written back as it was */
 	char	   *initial_default;	/* JSON, or NULL (v3) */
 	char	   *write_default;
 } IcebergField;

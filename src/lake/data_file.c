@@ -77,9 +77,12 @@ lake_data_file(IcebergDataFile *file, const char *path,
 		elog(ERROR, "Parquet file has %d columns, table has %d", summary->ncolumns, schema->nfields);
 	iceberg_data_file_written(file, ICEBERG_DATA, summary);
 	file->path = pstrdup(path);
-	file->nmetrics = Min(summary->ncolumns, METRICS_MAX_COLUMNS);
-	file->metrics = palloc(sizeof(IcebergMetrics) * Max(file->nmetrics, 1));
-	for (int i = 0; i < file->nmetrics; i++)
-		fill_metrics(&file->metrics[i], &schema->fields[i], &summary->columns[i]);
+	file->metrics = palloc(sizeof(IcebergMetrics) * Max(Min(summary->ncolumns, METRICS_MAX_COLUMNS), 1));
+	/* leaves of lists and maps have no metrics in anybody's manifests; those of structs would help no filter of ours */
+	for (int i = 0; i < summary->ncolumns && file->nmetrics < METRICS_MAX_COLUMNS; i++)
+	{
+		if (!summary->columns[i].nested)
+			fill_metrics(&file->metrics[file->nmetrics++], &schema->fields[i], &summary->columns[i]);
+	}
 	qsort(file->metrics, file->nmetrics, sizeof(IcebergMetrics), compare_metrics);
 }

@@ -110,6 +110,44 @@ check_leaf(const LakeTable *table, const ParquetLeaf *leaf, const char *path, co
 						table->namespace, table->name, lake_type_name(field->type))));
 }
 
+/* A nested field: put together from the file's column, if it has one. */
+static void
+bind_nested(ScanColumn *c, const LakeTable *table, ParquetReader *parquet, const char *path,
+			bool by_id, const JsonNode *mapping)
+{
+	const ParquetNode *node = parquet_reader_root(parquet)->children;
+	const char *reason;
+
+	while (node != NULL && !(by_id ? node->field_id == c->field->id :
+							 leaf_is_field(mapping, table->metadata_location, node->name, c->field)))
+		node = node->next;
+	if (node == NULL)
+		return;
+	c->nested = parquet_nested_bind(parquet, node, c->field->node, by_id, &reason);
+	if (c->nested == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot read column \"%s\" of lake file \"%s\" as %s: %s",
+						c->field->name, path, lake_node_text(c->field->node), reason)));
+}
+
+/* A field of one leaf. */
+static void
+bind_leaf(ScanColumn *c, const LakeTable *table, ParquetReader *parquet, const char *path,
+		  bool by_id, const JsonNode *mapping)
+{
+	c->leaf = find_leaf(parquet, by_id, mapping, table->metadata_location, c->field);
+	if (c->leaf < 0)
+		c->has_default = scan_default_value(c->field, &c->default_value);
+	else
+	{
+		const ParquetLeaf *leaf = parquet_reader_leaf(parquet, c->leaf);
+
+		check_leaf(table, leaf, path, c->field);
+		c->leaf_type = leaf->type;
+	}
+}
+
 ScanColumn *
 scan_columns_bind(const LakeTable *table, ParquetReader *parquet, const char *path,
 				  const IcebergField **fields, int nfields)
@@ -128,21 +166,14 @@ scan_columns_bind(const LakeTable *table, ParquetReader *parquet, const char *pa
 	for (int i = 0; i < nfields; i++)
 	{
 		ScanColumn *c = &columns[i];
-		const ParquetLeaf *leaf;
 
 		c->field = fields[i];
-		c->leaf = find_leaf(parquet, by_id, mapping, table->metadata_location, fields[i]);
-		if (c->leaf < 0)
-		{
-			c->leaf_type = c->field->type;
-			c->has_default = scan_default_value(c->field, &c->default_value);
-		}
+		c->leaf = -1;
+		c->leaf_type = c->field->type;
+		if (c->field->node != NULL)
+			bind_nested(c, table, parquet, path, by_id, mapping);
 		else
-		{
-			leaf = parquet_reader_leaf(parquet, c->leaf);
-			check_leaf(table, leaf, path, c->field);
-			c->leaf_type = leaf->type;
-		}
+			bind_leaf(c, table, parquet, path, by_id, mapping);
 		c->raw = column_vector_create(CurrentMemoryContext, c->leaf_type, 0);
 		c->vector = c->raw;
 		if (!lake_type_equal(c->leaf_type, c->field->type))
@@ -313,11 +344,15 @@ ColumnVector *
 scan_column_read(ScanColumn *c, ParquetReader *parquet, const char *path, int group,
 				 const ScanRanges *ranges, uint32 nrows)
 {
-	if (c->leaf < 0)
+	if (c->leaf < 0 && c->nested == NULL)
 		return column_fill(c, ranges != NULL ? ranges->rows : nrows);
-	parquet_reader_column(parquet, group, c->leaf,
-						  ranges != NULL ? ranges->pairs : NULL, ranges != NULL ? ranges->n : 0,
-						  true, c->raw);
+	if (c->nested != NULL)
+		parquet_nested_read(c->nested, group, ranges != NULL ? ranges->pairs : NULL,
+							ranges != NULL ? ranges->n : 0, c->raw);
+	else
+		parquet_reader_column(parquet, group, c->leaf,
+							  ranges != NULL ? ranges->pairs : NULL, ranges != NULL ? ranges->n : 0,
+							  true, c->raw);
 	if (c->raw->length != (ranges != NULL ? ranges->rows : nrows))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -325,6 +360,18 @@ scan_column_read(ScanColumn *c, ParquetReader *parquet, const char *path, int gr
 						path, c->field->name, c->raw->length, group,
 						ranges != NULL ? ranges->rows : nrows)));
 	return c->vector == c->raw ? c->raw : column_widen(c->raw, c->vector);
+}
+
+int
+scan_column_nleaves(const ScanColumn *c)
+{
+	return c->nested != NULL ? parquet_nested_nleaves(c->nested) : c->leaf >= 0;
+}
+
+int
+scan_column_leaf(const ScanColumn *c, int i)
+{
+	return c->nested != NULL ? parquet_nested_leaf(c->nested, i) : c->leaf;
 }
 
 /* --- bounds --- */
@@ -355,6 +402,9 @@ void
 scan_column_missing_bounds(const ScanColumn *c, uint64 rows, FilterBounds *to)
 {
 	scan_bounds_unknown(to);
+	/* of a nested column nothing is known */
+	if (c->nested != NULL)
+		return;
 	to->value_count = rows;
 	to->null_count = c->has_default ? 0 : rows;
 	to->nan_count = 0;

@@ -21,7 +21,7 @@
 
 #include "base/compat.h"
 #include "lake/scan.h"
-#include "parquet/reader.h"
+#include "parquet/assemble.h"
 
 /* Files that are opened, and fetched if they are small, before they are read. */
 #define SCAN_AHEAD_FILES 16
@@ -132,7 +132,8 @@ extern void scan_ranges_scatter(const ScanRanges *ranges, const uint64 *dense, u
 typedef struct ScanColumn
 {
 	const IcebergField *field;
-	int			leaf;			/* -1: the file lacks it */
+	int			leaf;			/* -1: the file lacks it, or it is nested */
+	ParquetNested *nested;		/* put together from its leaves; or NULL */
 	LakeType	leaf_type;
 	ColumnVector *raw;			/* of the leaf's type, as read */
 	ColumnVector *vector;		/* of the field's type; the same as raw unless promoted */
@@ -147,6 +148,10 @@ extern ScanColumn *scan_columns_bind(const LakeTable *table, ParquetReader *parq
 /* `ranges` NULL: the whole group of `nrows`.  Valid until the next call for this column. */
 extern ColumnVector *scan_column_read(ScanColumn *c, ParquetReader *parquet, const char *path, int group,
 									  const ScanRanges *ranges, uint32 nrows);
+
+/* The file's leaves that are read for the column: for costs and hints. */
+extern int	scan_column_nleaves(const ScanColumn *c);
+extern int	scan_column_leaf(const ScanColumn *c, int i);
 
 /* Bounds in the field's type. */
 extern void scan_column_bounds(const ScanColumn *c, const ParquetBounds *from, FilterBounds *to);

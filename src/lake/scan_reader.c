@@ -69,7 +69,7 @@ check_columns(LakeReader *r)
 		const IcebergDataFile *file = &r->file->entry.file;
 		const IcebergMetrics *m = lake_file_metrics(file, r->scan->fields[i]->id);
 
-		if (r->columns[i].leaf < 0 && m != NULL && m->value_count > 0)
+		if (scan_column_nleaves(&r->columns[i]) == 0 && m != NULL && m->value_count > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_DATA_CORRUPTED),
 					 errmsg("could not read lake file \"%s\": column \"%s\" is missing",
@@ -262,11 +262,17 @@ announce_columns(LakeReader *r, int group, const bool *wanted)
 
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
-		int			leaf = r->columns[i].leaf;
+		const ScanColumn *c = &r->columns[i];
 
-		if (wanted[i] && r->vectors[i] == NULL && leaf >= 0)
+		if (!wanted[i] || r->vectors[i] != NULL)
+			continue;
+		for (int k = 0; k < scan_column_nleaves(c); k++)
+		{
+			int			leaf = scan_column_leaf(c, k);
+
 			store_prefetch(r->parquet->store, parquet_reader_chunk_start(parquet, group, leaf),
 						   (size_t) parquet_reader_chunk_bytes(parquet, group, leaf));
+		}
 	}
 }
 
@@ -359,8 +365,9 @@ condition_bytes(LakeReader *r, int group, const Filter *condition, bool *used)
 	filter_columns(condition, used);
 	for (int i = 0; i < r->scan->nfields; i++)
 	{
-		if (used[i] && r->columns[i].leaf >= 0)
-			bytes += parquet_reader_chunk_bytes(r->parquet->parquet, group, r->columns[i].leaf);
+		for (int k = 0; used[i] && k < scan_column_nleaves(&r->columns[i]); k++)
+			bytes += parquet_reader_chunk_bytes(r->parquet->parquet, group,
+												scan_column_leaf(&r->columns[i], k));
 	}
 	return bytes;
 }

@@ -189,7 +189,11 @@ last_column_id(const IcebergSchema *schema)
 	int			last = 0;
 
 	for (int i = 0; i < schema->nfields; i++)
+	{
 		last = Max(last, schema->fields[i].id);
+		if (schema->fields[i].node != NULL)
+			last = Max(last, lake_node_max_id(schema->fields[i].node));
+	}
 	return last;
 }
 

@@ -235,3 +235,23 @@ parquet_put_levels(const uint64 *valid, uint32 from, uint32 rows, uint32 nulls, 
 	size = (uint32) (out->size - start - 4);
 	memcpy(out->data + start, &size, 4);
 }
+
+/* n levels up to `max` as a v1 page has them: a length, then the codes.  Nothing when they can only be 0. */
+void
+parquet_put_nested_levels(const uint8 *levels, uint32 n, int max, ParquetBuffer *wide, ParquetBuffer *out)
+{
+	size_t		start = out->size;
+	uint32	   *codes;
+	uint32		size;
+
+	if (max == 0)
+		return;
+	codes = parquet_buffer_scratch(wide, (size_t) n * sizeof(uint32) + 64);
+	for (uint32 i = 0; i < n; i++)
+		codes[i] = levels[i];
+	parquet_buffer_room(out, 4);
+	out->size += 4;
+	parquet_put_codes(codes, n, parquet_bit_width((uint64) max), out);
+	size = (uint32) (out->size - start - 4);
+	memcpy(out->data + start, &size, 4);
+}

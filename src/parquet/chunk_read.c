@@ -247,3 +247,31 @@ parquet_reader_column(ParquetReader *r, int group, int leaf,
 	finish_vector(&c);
 	MemoryContextSwitchTo(old);
 }
+
+void
+parquet_reader_entries(ParquetReader *r, int group, int leaf, ParquetEntries *e)
+{
+	ChunkReader c = {.reader = r, .leaf = &r->leaves[leaf], .v = e->v, .entries = e};
+	MemoryContext old = MemoryContextSwitchTo(r->context);
+	uint64		start;
+	const uint8 *data;
+	size_t		size;
+	size_t		at = 0;
+
+	c.meta = reader_chunk(r, group, leaf, &start);
+	c.group_rows = (uint32) r->meta.row_groups[group].num_rows;
+	reader_place(r, group, leaf, start, &c.place);
+	if (!c.leaf->pub.entries)
+		parquet_refuse(&c.place, "column cannot be read: %s", c.leaf->pub.reason);
+	if (c.meta->num_values < 0 || c.meta->num_values > PG_INT32_MAX)
+		parquet_fail(&c.place, "column chunk of " INT64_FORMAT " values", c.meta->num_values);
+	prepare_vector(&c, 0);
+	size = (size_t) c.meta->total_compressed_size;
+	data = fetch(&c, start, size);
+	while (at < size && e->v->length < c.meta->num_values)
+		at += chunk_read_page(&c, data + at, size - at, start + at);
+	if (e->v->length != c.meta->num_values)
+		parquet_fail(&c.place, "column chunk ends after %u of " INT64_FORMAT " values", e->v->length, c.meta->num_values);
+	finish_vector(&c);
+	MemoryContextSwitchTo(old);
+}

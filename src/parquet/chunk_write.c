@@ -23,6 +23,8 @@ typedef struct ChunkState
 	const ParquetWriterOptions *options;
 	const Codec *codec;
 	const ColumnVector *v;
+	const ParquetShredLeaf *nested; /* or NULL; then an entry of v is a row */
+	uint32		next_row;		/* of the next page */
 	ParquetDense dense;
 	ParquetPlan plan;
 	ParquetScratch *scratch;
@@ -153,7 +155,41 @@ count_nulls(const ColumnVector *v, uint32 first, uint32 rows)
 	return rows - valid;
 }
 
-/* Rows first .. first + rows - 1, which are the dense values from .. to - 1. */
+/* Entries from `first`, about as many as given, up to the end of a row: pages begin with a row. */
+static uint32
+whole_rows(const ChunkState *s, uint32 first, uint32 entries)
+{
+	const uint8 *repetition = s->nested->repetition;
+	uint32		n = s->v->length;
+	uint32		end = first + entries;
+
+	while (end > first && end < n && repetition[end] != 0)
+		end--;
+	if (end == first)
+	{
+		/* one row is larger than a page */
+		for (end = first + 1; end < n && repetition[end] != 0; end++)
+			;
+	}
+	return end - first;
+}
+
+static void
+put_levels(ChunkState *s, uint32 first, uint32 rows, uint32 nulls)
+{
+	const ParquetShredLeaf *leaf = s->nested;
+	ParquetBuffer *page = &s->scratch->page;
+
+	if (leaf != NULL)
+	{
+		parquet_put_nested_levels(leaf->repetition + first, rows, leaf->max_repetition, &s->scratch->levels, page);
+		parquet_put_nested_levels(leaf->definition + first, rows, leaf->max_definition, &s->scratch->levels, page);
+	}
+	else if (!s->column->required)
+		parquet_put_levels(s->v->valid, first, rows, nulls, page);
+}
+
+/* Rows (entries) first .. first + rows - 1, which are the dense values from .. to - 1. */
 static void
 put_data_page(ChunkState *s, uint32 first, uint32 rows, uint32 from, uint32 to)
 {
@@ -172,8 +208,7 @@ put_data_page(ChunkState *s, uint32 first, uint32 rows, uint32 from, uint32 to)
 	range->nulls = rows - (to - from);
 
 	page->size = 0;
-	if (!s->column->required)
-		parquet_put_levels(s->v->valid, first, rows, (uint32) range->nulls, page);
+	put_levels(s, first, rows, (uint32) range->nulls);
 	if (plan->encode != NULL)
 		plan->encode(&s->dense, from, to, page);
 	else
@@ -191,11 +226,15 @@ put_data_page(ChunkState *s, uint32 first, uint32 rows, uint32 from, uint32 to)
 	header.definition_encoding = PARQUET_RLE;
 	header.repetition_encoding = PARQUET_RLE;
 	s->locations[s->npages].offset = (int64) s->sink->offset;
-	s->locations[s->npages].first_row_index = first;
+	s->locations[s->npages].first_row_index = s->next_row;
 	s->locations[s->npages].compressed_page_size = (int32) put_page(s, &header);
 	s->rows[s->npages] = rows;
 	if (s->dense.physical == PARQUET_BYTE_ARRAY)
 		s->unencoded[s->npages] = (int64) s->dense.offsets[to] - s->dense.offsets[from];
+	for (uint32 i = first; s->nested != NULL && i < first + rows; i++)
+		s->next_row += s->nested->repetition[i] == 0;
+	if (s->nested == NULL)
+		s->next_row += rows;
 	s->npages++;
 }
 
@@ -207,9 +246,12 @@ put_data_pages(ChunkState *s)
 	for (uint32 first = 0; first < s->v->length;)
 	{
 		uint32		rows = page_rows(s, first);
-		uint32		to = from + rows - count_nulls(s->v, first, rows);
+		uint32		to;
 
 		CHECK_FOR_INTERRUPTS();
+		if (s->nested != NULL)
+			rows = whole_rows(s, first, rows);
+		to = from + rows - count_nulls(s->v, first, rows);
 		put_data_page(s, first, rows, from, to);
 		parquet_range_merge(&s->result->range, s->column->type, &s->ranges[s->npages - 1]);
 		first += rows;
@@ -267,7 +309,7 @@ make_column_index(ChunkState *s)
 	index.max_values = palloc0(s->npages * sizeof(ParquetBytes));
 	index.null_counts = palloc0(s->npages * sizeof(int64));
 	index.nan_counts = floats ? palloc0(s->npages * sizeof(int64)) : NULL;
-	if (!s->column->required)
+	if (!s->column->required && s->nested == NULL)
 	{
 		index.ndefinition = s->npages * 2;
 		index.definition = palloc0(s->npages * 2 * sizeof(int64));
@@ -323,7 +365,7 @@ fill_statistics(ChunkState *s)
 	meta->has_size_statistics = true;
 	if (s->dense.physical == PARQUET_BYTE_ARRAY)
 		sizes->unencoded_bytes = (int64) s->dense.offsets[s->dense.count] - s->dense.offsets[0];
-	if (!s->column->required)
+	if (!s->column->required && s->nested == NULL)
 	{
 		sizes->ndefinition = 2;
 		sizes->definition = palloc(2 * sizeof(int64));
@@ -365,9 +407,10 @@ fill_meta(ChunkState *s, int64 data_page_offset)
 	parquet_schema_leaf(&leaf, s->column);
 	s->result->chunk.has_meta_data = true;
 	meta->type = (ParquetType) leaf.type;
-	meta->npath = 1;
-	meta->path = palloc(sizeof(char *));
-	meta->path[0] = leaf.name;
+	meta->npath = s->nested != NULL ? s->nested->npath : 1;
+	meta->path = palloc(meta->npath * sizeof(char *));
+	for (uint32 i = 0; i < meta->npath; i++)
+		meta->path[i] = s->nested != NULL ? s->nested->path[i] : leaf.name;
 	meta->codec = s->codec->id;
 	meta->num_values = s->v->length;
 	meta->data_page_offset = data_page_offset;
@@ -378,7 +421,8 @@ fill_meta(ChunkState *s, int64 data_page_offset)
 void
 parquet_chunk_write(ParquetChunkResult *result, const ParquetColumn *column,
 					const ParquetWriterOptions *options, const Codec *codec,
-					const ColumnVector *v, ParquetScratch *scratch, ParquetSink *sink)
+					const ColumnVector *v, const ParquetShredLeaf *nested,
+					ParquetScratch *scratch, ParquetSink *sink)
 {
 	ChunkState	s = {0};
 	int64		data_page_offset;
@@ -393,6 +437,7 @@ parquet_chunk_write(ParquetChunkResult *result, const ParquetColumn *column,
 	s.options = options;
 	s.codec = codec;
 	s.v = v;
+	s.nested = nested;
 	s.scratch = scratch;
 	s.sink = sink;
 	s.result = result;

@@ -55,7 +55,8 @@ typedef struct Page
 {
 	ParquetPageHeader header;
 	uint32		rows;
-	ParquetBlock levels;
+	ParquetBlock repetition;	/* levels; empty in a flat column */
+	ParquetBlock levels;		/* definition levels */
 	ParquetBlock values;
 	uint64	   *valid;			/* meaningful when present < rows */
 	uint32		present;		/* rows that have a value */
@@ -122,22 +123,19 @@ decompress(ChunkReader *c, const uint8 *in, size_t in_size, size_t out_size,
 					 in_size, out_size, codec->name);
 }
 
-/* v1: one compressed block of levels and values. */
+/* Levels up to `max` from the front of a v1 page, in RLE with a length before it or in bits. */
 static void
-open_page_v1(ChunkReader *c, const uint8 *data, Page *page)
+take_levels(ChunkReader *c, ParquetEncoding encoding, uint32 max, uint32 n, ParquetBlock *block, ParquetBlock *levels)
 {
-	const ParquetPageHeader *h = &page->header;
-	ParquetBlock *block = &page->values;
 	uint32		size;
 
-	decompress(c, data, (size_t) h->compressed_size, (size_t) h->uncompressed_size, true, block);
-	page->levels = *block;
-	page->levels.size = 0;
-	if (c->leaf->max_level == 0)
+	*levels = *block;
+	levels->size = 0;
+	if (max == 0)
 		return;
-	if (h->definition_encoding == PARQUET_BIT_PACKED)
-		size = (uint32) parquet_packed_levels_size(c->leaf->max_level, page->rows);
-	else if (h->definition_encoding == PARQUET_RLE)
+	if (encoding == PARQUET_BIT_PACKED)
+		size = (uint32) parquet_packed_levels_size(max, n);
+	else if (encoding == PARQUET_RLE)
 	{
 		if (block->size < 4)
 			parquet_fail(&c->place, "page of %zu bytes has no levels", block->size);
@@ -146,13 +144,25 @@ open_page_v1(ChunkReader *c, const uint8 *data, Page *page)
 		block->size -= 4;
 	}
 	else
-		parquet_fail(&c->place, "levels have encoding %d", (int) h->definition_encoding);
+		parquet_fail(&c->place, "levels have encoding %d", (int) encoding);
 	if (size > block->size)
 		parquet_fail(&c->place, "levels of %u bytes exceed %zu remaining", size, block->size);
-	page->levels.data = block->data;
-	page->levels.size = size;
+	levels->data = block->data;
+	levels->size = size;
 	block->data += size;
 	block->size -= size;
+}
+
+/* v1: one compressed block of levels and values. */
+static void
+open_page_v1(ChunkReader *c, const uint8 *data, Page *page)
+{
+	const ParquetPageHeader *h = &page->header;
+	ParquetBlock *block = &page->values;
+
+	decompress(c, data, (size_t) h->compressed_size, (size_t) h->uncompressed_size, true, block);
+	take_levels(c, h->repetition_encoding, c->leaf->max_repetition, page->rows, block, &page->repetition);
+	take_levels(c, h->definition_encoding, c->leaf->max_level, page->rows, block, &page->levels);
 }
 
 /* v2: levels uncompressed in front, their sizes in the header. */
@@ -166,6 +176,9 @@ open_page_v2(ChunkReader *c, const uint8 *data, Page *page)
 		levels > (uint64) h->compressed_size || levels > (uint64) h->uncompressed_size)
 		parquet_fail(&c->place, "levels of %d and %d bytes in a page of %d",
 					 h->repetition_bytes, h->definition_bytes, h->compressed_size);
+	page->repetition.data = data;
+	page->repetition.size = (size_t) h->repetition_bytes;
+	page->repetition.place = &c->place;
 	page->levels.data = data + h->repetition_bytes;
 	page->levels.size = (size_t) h->definition_bytes;
 	page->levels.place = &c->place;
@@ -196,6 +209,53 @@ read_levels(ChunkReader *c, Page *page)
 		(int64) page->rows - page->present != page->header.num_nulls)
 		parquet_fail(&c->place, "page has %u nulls instead of %d",
 					 page->rows - page->present, page->header.num_nulls);
+}
+
+/* Levels of a page's entries to bytes. */
+static void
+decode_levels(ChunkReader *c, const ParquetBlock *block, bool bits, uint32 max, uint32 n, uint8 *out)
+{
+	uint32	   *codes;
+
+	if (max == 0)
+	{
+		memset(out, 0, n);
+		return;
+	}
+	if (bits)
+		parquet_refuse(&c->place, "levels of a list or map are in the deprecated bit-packed encoding");
+	codes = reader_buffer_reserve(c->reader, &c->reader->codes, (size_t) n * sizeof(uint32));
+	parquet_decode_rle(block, (uint32) pg_leftmost_one_pos32(max) + 1, n, codes);
+	for (uint32 i = 0; i < n; i++)
+	{
+		if (codes[i] > max)
+			parquet_fail(&c->place, "level %u exceeds %u", codes[i], max);
+		out[i] = (uint8) codes[i];
+	}
+}
+
+/* The levels of a page's entries, behind those there are. */
+static void
+read_entry_levels(ChunkReader *c, const Page *page)
+{
+	ParquetEntries *e = c->entries;
+	uint32		at = c->v->length;
+	bool		v1 = page->header.type == PARQUET_DATA_PAGE;
+
+	if (at + page->rows > e->room)
+	{
+		uint32		room = Max(at + page->rows, 2 * e->room);
+
+		e->repetition = e->repetition ? repalloc_huge(e->repetition, room) :
+			MemoryContextAllocHuge(c->v->context, room);
+		e->definition = e->definition ? repalloc_huge(e->definition, room) :
+			MemoryContextAllocHuge(c->v->context, room);
+		e->room = room;
+	}
+	decode_levels(c, &page->repetition, v1 && page->header.repetition_encoding == PARQUET_BIT_PACKED,
+				  c->leaf->max_repetition, page->rows, e->repetition + at);
+	decode_levels(c, &page->levels, v1 && page->header.definition_encoding == PARQUET_BIT_PACKED,
+				  c->leaf->max_level, page->rows, e->definition + at);
 }
 
 /* ---- values of a page ---- */
@@ -449,6 +509,8 @@ read_data_page(ChunkReader *c, const uint8 *data, Page *page)
 	else
 		open_page_v1(c, data, page);
 	read_levels(c, page);
+	if (c->entries != NULL)
+		read_entry_levels(c, page);
 	room = (uint64) v->length + page->rows;
 	if (room > v->capacity)
 		column_vector_reserve(v, (uint32) Max(room, Min((uint64) v->capacity * 2, (uint64) c->group_rows)));
@@ -483,6 +545,14 @@ page_rows(ChunkReader *c, const ParquetPageHeader *h)
 {
 	uint32		left = c->group_rows - c->next_row;
 
+	if (c->entries != NULL)
+	{
+		/* entries: there may be more of them than rows */
+		if (h->num_values > c->meta->num_values - c->v->length)
+			parquet_fail(&c->place, "page of %d values, but the column chunk has " INT64_FORMAT " left",
+						 h->num_values, c->meta->num_values - c->v->length);
+		return (uint32) h->num_values;
+	}
 	if (h->type == PARQUET_DATA_PAGE_V2 && h->num_rows != h->num_values)
 		parquet_fail(&c->place, "page of a flat column has %d rows and %d values", h->num_rows, h->num_values);
 	if ((uint32) h->num_values > left)
@@ -521,7 +591,8 @@ chunk_read_page(ChunkReader *c, const uint8 *data, size_t left, uint64 offset)
 			check_page_crc(c, &page.header, data);
 			read_data_page(c, data, &page);
 		}
-		c->next_row += page.rows;
+		if (c->entries == NULL)
+			c->next_row += page.rows;
 	}
 	return header_size + (size_t) page.header.compressed_size;
 }

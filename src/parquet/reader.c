@@ -232,6 +232,18 @@ parquet_reader_leaf(const ParquetReader *r, int leaf)
 	return &r->leaves[leaf].pub;
 }
 
+int64
+parquet_reader_chunk_values(const ParquetReader *r, int group, int leaf)
+{
+	return r->meta.row_groups[group].columns[leaf].meta_data.num_values;
+}
+
+const ParquetNode *
+parquet_reader_root(const ParquetReader *r)
+{
+	return r->root;
+}
+
 int
 parquet_reader_nrow_groups(const ParquetReader *r)
 {

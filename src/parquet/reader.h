@@ -5,9 +5,9 @@
  *
  * parquet_reader_open reads and checks the footer; columns of a row group
  * are then read whole or by row ranges (pages outside are neither fetched
- * nor decompressed when the file has an offset index).  Flat columns are
- * read: max repetition level 0.  A nested column is listed with
- * `supported` false and a reason.
+ * nor decompressed when the file has an offset index).  A leaf of a list or
+ * map is listed with `supported` false: its entries are read with their
+ * levels, and put together to rows by parquet/assemble.h.
  *
  * Every length and offset from the file is checked against what remains
  * before use.  Damage raises ERRCODE_DATA_CORRUPTED:
@@ -40,9 +40,35 @@ typedef struct ParquetLeaf
 	int			field_id;		/* -1 when the file has none */
 	LakeType	type;			/* what the file's physical and logical type mean */
 	bool		required;
-	bool		supported;
+	bool		supported;		/* can be read as a flat column */
+	bool		entries;		/* can be read as entries with levels */
 	const char *reason;			/* when not supported */
 } ParquetLeaf;
+
+/* An element of the file's schema. */
+typedef struct ParquetNode
+{
+	const char *name;
+	int			field_id;		/* -1: none */
+	bool		optional;
+	bool		repeated;
+	bool		list;			/* annotated as one */
+	bool		map;
+	int			definition;		/* definition level where it is there */
+	int			depth;			/* repeated nodes down to it, itself included */
+	int			leaf;			/* -1: a group */
+	struct ParquetNode *children;
+	struct ParquetNode *next;	/* sibling */
+} ParquetNode;
+
+/* Entries of a leaf: its values and what is missing between them. */
+typedef struct ParquetEntries
+{
+	ColumnVector *v;			/* plain, of the leaf's type; null where the definition level is not the highest */
+	uint8	   *repetition;		/* by entry */
+	uint8	   *definition;
+	uint32		room;			/* of both */
+} ParquetEntries;
 
 /* Statistics of a column chunk or page, in the leaf's type. */
 typedef struct ParquetBounds
@@ -90,6 +116,15 @@ extern int	parquet_reader_pages(ParquetReader *r, int group, int leaf,
 extern void parquet_reader_column(ParquetReader *r, int group, int leaf,
 								  const uint32 *ranges, int nranges,
 								  bool keep_dictionary, ColumnVector *v);
+
+/* The root of the file's schema. */
+extern const ParquetNode *parquet_reader_root(const ParquetReader *r);
+
+/* How many entries that are, as the metadata says unchecked. */
+extern int64 parquet_reader_chunk_values(const ParquetReader *r, int group, int leaf);
+
+/* All entries of a leaf in a row group.  The caller has made e->v; the rest, zero at first, is kept beside it. */
+extern void parquet_reader_entries(ParquetReader *r, int group, int leaf, ParquetEntries *e);
 
 /* Compressed bytes of a chunk, for costs and EXPLAIN. */
 extern uint64 parquet_reader_chunk_bytes(const ParquetReader *r, int group, int leaf);

@@ -39,6 +39,7 @@ typedef struct ReaderLeaf
 	ParquetType physical;
 	uint32		width;			/* bytes of a value in the file; 0 for BYTE_ARRAY */
 	uint32		max_level;		/* highest definition level */
+	uint32		max_repetition; /* highest repetition level */
 	ValueConversion conversion;
 	bool		is_unsigned;	/* order of an integer column */
 	bool		ordered;		/* the file declares the type's own order */
@@ -67,6 +68,7 @@ struct ParquetReader
 	ParquetFileMetaData meta;
 	int			nleaves;
 	ReaderLeaf *leaves;
+	ParquetNode *root;
 	uint64	   *first_rows;		/* by row group */
 	ReaderPages **pages;		/* by row group and leaf; NULL: not read yet */
 	/* reused from chunk to chunk */
@@ -122,6 +124,7 @@ typedef struct ChunkReader
 	const ParquetColumnMetaData *meta;
 	ParquetPlace place;
 	ColumnVector *v;
+	ParquetEntries *entries;	/* entries with levels are wanted; else NULL, and a slot of v is a row */
 	ColumnVector *dictionary;	/* in v's context; NULL until its page was read */
 	bool		coded;			/* v is in dictionary form so far */
 	uint32		group_rows;

@@ -26,10 +26,10 @@
 typedef struct SchemaGroup
 {
 	int32		children_left;
-	uint32		max_level;
-	bool		repeated;		/* it, or one around it */
-	bool		optional;
+	bool		optional;		/* it, or one around it */
 	char	   *path;			/* NULL for the root */
+	ParquetNode *node;
+	ParquetNode **last;			/* where its next child is linked */
 } SchemaGroup;
 
 /* What logical and converted type say, in one form. */
@@ -296,7 +296,7 @@ physical_width(const ParquetReader *r, const ParquetSchemaElement *e, const Parq
 }
 
 static void
-read_leaf(ParquetReader *r, const ParquetSchemaElement *e, const SchemaGroup *group, char *path)
+read_leaf(ParquetReader *r, const ParquetSchemaElement *e, const SchemaGroup *group, ParquetNode *node, char *path)
 {
 	ReaderLeaf *leaf = &r->leaves[r->nleaves];
 	ParquetPlace place = {.file = r->input.name, .column = path, .group = -1};
@@ -306,14 +306,36 @@ read_leaf(ParquetReader *r, const ParquetSchemaElement *e, const SchemaGroup *gr
 	leaf->pub.required = (e->repetition == PARQUET_REQUIRED && !group->optional);
 	leaf->width = physical_width(r, e, &place);
 	leaf->physical = (ParquetType) e->type;
-	leaf->max_level = group->max_level + (e->repetition == PARQUET_OPTIONAL ? 1 : 0);
 	leaf->ordered = ((uint32) r->nleaves < r->meta.ncolumn_orders &&
 					 r->meta.column_orders[r->nleaves] == 1);
-	if (group->repeated || e->repetition == PARQUET_REPEATED)
+	leaf->max_level = (uint32) node->definition;
+	leaf->max_repetition = (uint32) node->depth;
+	leaf_type(leaf, e);
+	leaf->pub.entries = leaf->pub.supported;
+	if (leaf->pub.supported && leaf->max_repetition > 0)
 		leaf_refuse(leaf, "it is part of a list or map");
-	else
-		leaf_type(leaf, e);
-	r->nleaves++;
+	node->leaf = r->nleaves++;
+}
+
+/* The element as a node below the group's. */
+static ParquetNode *
+add_node(ParquetReader *r, const ParquetSchemaElement *e, SchemaGroup *group)
+{
+	ParquetNode *node = MemoryContextAllocZero(r->context, sizeof(ParquetNode));
+
+	node->name = e->name;
+	node->field_id = e->has_field_id ? e->field_id : -1;
+	node->optional = (e->repetition == PARQUET_OPTIONAL);
+	node->repeated = (e->repetition == PARQUET_REPEATED);
+	node->list = (e->logical.kind == PARQUET_LOGICAL_LIST || e->converted == PARQUET_CONVERTED_LIST);
+	node->map = (e->logical.kind == PARQUET_LOGICAL_MAP || e->converted == PARQUET_CONVERTED_MAP ||
+				 e->converted == PARQUET_CONVERTED_MAP_KEY_VALUE);
+	node->definition = group->node->definition + (node->optional || node->repeated);
+	node->depth = group->node->depth + node->repeated;
+	node->leaf = -1;
+	*group->last = node;
+	group->last = &node->next;
+	return node;
 }
 
 void
@@ -328,11 +350,18 @@ reader_read_schema(ParquetReader *r)
 		parquet_fail(&place, "schema has no root");
 	r->leaves = MemoryContextAllocZero(r->context, meta->nschema * sizeof(ReaderLeaf));
 	memset(&stack[0], 0, sizeof(stack[0]));
+	r->root = MemoryContextAllocZero(r->context, sizeof(ParquetNode));
+	r->root->name = "";
+	r->root->field_id = -1;
+	r->root->leaf = -1;
+	stack[0].node = r->root;
+	stack[0].last = &r->root->children;
 	stack[0].children_left = meta->schema[0].num_children;
 	for (uint32 i = 1; i < meta->nschema; i++)
 	{
 		const ParquetSchemaElement *e = &meta->schema[i];
 		SchemaGroup *group;
+		ParquetNode *node;
 		char	   *path;
 
 		while (depth >= 0 && stack[depth].children_left == 0)
@@ -344,9 +373,10 @@ reader_read_schema(ParquetReader *r)
 		if (e->repetition < PARQUET_REQUIRED || e->repetition > PARQUET_REPEATED)
 			parquet_fail(&place, "schema element \"%s\" has repetition %d", e->name, (int) e->repetition);
 		path = group->path ? psprintf("%s.%s", group->path, e->name) : e->name;
+		node = add_node(r, e, group);
 		if (e->num_children <= 0 && e->type >= 0)
 		{
-			read_leaf(r, e, group, path);
+			read_leaf(r, e, group, node, path);
 			continue;
 		}
 		if (e->num_children < 0)
@@ -354,8 +384,8 @@ reader_read_schema(ParquetReader *r)
 		if (++depth >= PARQUET_MAX_NESTING)
 			parquet_fail(&place, "schema nested deeper than %d", PARQUET_MAX_NESTING);
 		stack[depth].children_left = e->num_children;
-		stack[depth].max_level = group->max_level + (e->repetition == PARQUET_REQUIRED ? 0 : 1);
-		stack[depth].repeated = group->repeated || e->repetition == PARQUET_REPEATED;
+		stack[depth].node = node;
+		stack[depth].last = &node->children;
 		stack[depth].optional = group->optional || e->repetition != PARQUET_REQUIRED;
 		stack[depth].path = path;
 	}

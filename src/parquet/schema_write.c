@@ -101,6 +101,7 @@ leaf_type(ParquetSchemaElement *e, LakeType type)
 			leaf_fixed(e, type.length);
 			break;
 		case LAKE_BINARY:
+		case LAKE_NESTED:		/* never a leaf */
 			e->type = PARQUET_BYTE_ARRAY;
 			break;
 	}

@@ -27,6 +27,7 @@
 #include "postgres.h"
 
 #include "parquet/format.h"
+#include "parquet/shred.h"
 #include "parquet/writer.h"
 
 /* A growing block of bytes; palloc's 1 GB limit does not apply. */
@@ -98,6 +99,7 @@ typedef struct ParquetScratch
 	ParquetBuffer entries;		/* dictionary's values */
 	ParquetBuffer entry_offsets;
 	ParquetBuffer order;		/* for sorting the dictionary */
+	ParquetBuffer levels;		/* of a nested column's page */
 	ParquetBuffer page;			/* uncompressed page */
 	ParquetBuffer sample;		/* compressed sample */
 	ParquetBuffer compressed;
@@ -124,6 +126,8 @@ extern void parquet_bit_pack64(const uint64 *in, size_t n, int width, ParquetBuf
 extern void parquet_put_codes(const uint32 *codes, uint32 n, int width, ParquetBuffer *out);
 extern void parquet_put_levels(const uint64 *valid, uint32 from, uint32 rows, uint32 nulls,
 							   ParquetBuffer *out);
+extern void parquet_put_nested_levels(const uint8 *levels, uint32 n, int max, ParquetBuffer *wide,
+									  ParquetBuffer *out);
 
 /* value_encode.c: values from..to-1 of d to the end of out */
 typedef void (*parquet_encode_fn) (const ParquetDense *d, uint32 from, uint32 to, ParquetBuffer *out);
@@ -192,9 +196,13 @@ typedef struct ParquetChunkResult
 	ParquetRange range;			/* whole bounds, pointing into the vector */
 } ParquetChunkResult;
 
-/* Writes rows of one column; the result's memory is the current context's. */
+/*
+ * Writes rows of one column; the result's memory is the current context's.
+ * `nested`: a leaf of a nested column, of which v is the values; else NULL.
+ */
 extern void parquet_chunk_write(ParquetChunkResult *result, const ParquetColumn *column,
 								const ParquetWriterOptions *options, const Codec *codec,
-								const ColumnVector *v, ParquetScratch *scratch, ParquetSink *sink);
+								const ColumnVector *v, const ParquetShredLeaf *nested,
+								ParquetScratch *scratch, ParquetSink *sink);
 
 #endif							/* TARN_PARQUET_WRITE_INTERNAL_H */

@@ -23,6 +23,8 @@ struct ParquetWriter
 	MemoryContext context;		/* everything; child of the opener's */
 	ParquetColumn *columns;
 	int			ncolumns;
+	ParquetShred **shreds;		/* by column: NULL unless nested */
+	int			nleaves;
 	ParquetWriterOptions options;
 	const Codec *codec;
 	ParquetSink sink;
@@ -34,7 +36,7 @@ struct ParquetWriter
 	uint32		pending_rows;
 	uint64		rows;			/* appended so far */
 	ParquetColumnSummary *summaries;
-	ParquetChunkResult **results;	/* by row group, an array by column: for the indexes */
+	ParquetChunkResult **results;	/* by row group, an array by leaf: for the indexes */
 };
 
 void
@@ -59,10 +61,19 @@ copy_columns(ParquetWriter *w, const ParquetColumn *columns, int ncolumns)
 	w->columns = palloc0((ncolumns + 1) * sizeof(ParquetColumn));
 	w->summaries = palloc0((ncolumns + 1) * sizeof(ParquetColumnSummary));
 	w->pending = palloc0((ncolumns + 1) * sizeof(ColumnVector));
+	w->shreds = palloc0((ncolumns + 1) * sizeof(ParquetShred *));
+	w->nleaves = 0;
 	for (int i = 0; i < ncolumns; i++)
 	{
 		w->columns[i] = columns[i];
 		w->columns[i].name = pstrdup(columns[i].name);
+		if (columns[i].node != NULL)
+		{
+			w->columns[i].node = lake_node_copy(columns[i].node);
+			w->shreds[i] = parquet_shred_create(&w->columns[i]);
+			w->summaries[i].nested = true;
+		}
+		w->nleaves += w->shreds[i] != NULL ? w->shreds[i]->nleaves : 1;
 	}
 }
 
@@ -70,21 +81,28 @@ static void
 make_schema(ParquetWriter *w)
 {
 	ParquetFileMetaData *meta = &w->meta;
+	int			n = 1;
 
 	meta->version = 2;			/* page index and logical types */
 	meta->created_by = CREATED_BY;
-	meta->nschema = w->ncolumns + 1;
+	meta->nschema = 1;
+	for (int i = 0; i < w->ncolumns; i++)
+		meta->nschema += w->shreds[i] != NULL ? parquet_shred_nelements(&w->columns[i]) : 1;
 	meta->schema = palloc(meta->nschema * sizeof(ParquetSchemaElement));
-	meta->ncolumn_orders = w->ncolumns;
-	meta->column_orders = palloc((w->ncolumns + 1) * sizeof(int32));
 	parquet_schema_element_init(&meta->schema[0]);
 	meta->schema[0].name = "table";
 	meta->schema[0].num_children = w->ncolumns;
 	for (int i = 0; i < w->ncolumns; i++)
 	{
-		parquet_schema_leaf(&meta->schema[i + 1], &w->columns[i]);
-		meta->column_orders[i] = 1;
+		if (w->shreds[i] != NULL)
+			n += parquet_shred_schema(&meta->schema[n], &w->columns[i]);
+		else
+			parquet_schema_leaf(&meta->schema[n++], &w->columns[i]);
 	}
+	meta->ncolumn_orders = w->nleaves;
+	meta->column_orders = palloc((w->nleaves + 1) * sizeof(int32));
+	for (int i = 0; i < w->nleaves; i++)
+		meta->column_orders[i] = 1;
 }
 
 static void
@@ -185,14 +203,32 @@ next_group(ParquetWriter *w, uint32 rows)
 	group = &w->meta.row_groups[w->meta.nrow_groups];
 	parquet_row_group_init(group);
 	group->num_rows = rows;
-	group->ncolumns = w->ncolumns;
-	group->columns = palloc((w->ncolumns + 1) * sizeof(ParquetColumnChunk));
+	group->ncolumns = w->nleaves;
+	group->columns = palloc((w->nleaves + 1) * sizeof(ParquetColumnChunk));
 	group->file_offset = (int64) w->sink.offset;
 	group->total_compressed_size = 0;
 	group->ordinal = w->meta.nrow_groups <= PG_INT16_MAX ? (int32) w->meta.nrow_groups : -1;
-	w->results[w->meta.nrow_groups] = palloc((w->ncolumns + 1) * sizeof(ParquetChunkResult));
+	w->results[w->meta.nrow_groups] = palloc((w->nleaves + 1) * sizeof(ParquetChunkResult));
 	w->meta.nrow_groups++;
 	return group;
+}
+
+/* A chunk of one leaf, the next of the row group; nested: see parquet_chunk_write. */
+static void
+write_chunk(ParquetWriter *w, int column, int leaf, const ColumnVector *v, const ParquetShredLeaf *nested)
+{
+	ParquetRowGroup *group = &w->meta.row_groups[w->meta.nrow_groups - 1];
+	ParquetChunkResult *result = &w->results[w->meta.nrow_groups - 1][leaf];
+	const ParquetColumn *c = nested != NULL ? &nested->column : &w->columns[column];
+
+	parquet_chunk_write(result, c, &w->options, w->codec, v, nested, &w->scratch, &w->sink);
+	group->columns[leaf] = result->chunk;
+	group->total_byte_size += result->chunk.meta_data.total_uncompressed_size;
+	group->total_compressed_size += result->chunk.meta_data.total_compressed_size;
+	if (nested == NULL)
+		add_to_summary(&w->summaries[column], c->type, result);
+	else
+		w->summaries[column].compressed_bytes += result->chunk.meta_data.total_compressed_size;
 }
 
 /* Encodes rows first .. first + rows - 1 of the vectors as a row group. */
@@ -200,21 +236,25 @@ static void
 write_group(ParquetWriter *w, ColumnVector *const *vectors, ColumnVector *own, uint32 first, uint32 rows)
 {
 	MemoryContext old = MemoryContextSwitchTo(w->context);
-	ParquetRowGroup *group = next_group(w, rows);
-	ParquetChunkResult *results = w->results[w->meta.nrow_groups - 1];
-	uint64	   *bits = parquet_buffer_scratch(&w->bits, BITMAP_WORDS(rows) * sizeof(uint64));
+	uint64	   *bits;
+	int			leaf = 0;
 
+	(void) next_group(w, rows);
+	bits = parquet_buffer_scratch(&w->bits, BITMAP_WORDS(rows) * sizeof(uint64));
 	for (int i = 0; i < w->ncolumns; i++)
 	{
+		ParquetShred *shred = w->shreds[i];
 		ColumnVector slice;
 
 		parquet_slice(&slice, vectors != NULL ? vectors[i] : &own[i], first, rows, bits);
-		parquet_chunk_write(&results[i], &w->columns[i], &w->options, w->codec, &slice,
-							&w->scratch, &w->sink);
-		group->columns[i] = results[i].chunk;
-		group->total_byte_size += results[i].chunk.meta_data.total_uncompressed_size;
-		group->total_compressed_size += results[i].chunk.meta_data.total_compressed_size;
-		add_to_summary(&w->summaries[i], w->columns[i].type, &results[i]);
+		if (shred == NULL)
+		{
+			write_chunk(w, i, leaf++, &slice, NULL);
+			continue;
+		}
+		parquet_shred_rows(shred, &slice);
+		for (int k = 0; k < shred->nleaves; k++)
+			write_chunk(w, i, leaf++, &shred->leaves[k].values, &shred->leaves[k]);
 	}
 	w->meta.num_rows += rows;
 	MemoryContextSwitchTo(old);
@@ -408,7 +448,7 @@ write_indexes(ParquetWriter *w)
 {
 	for (uint32 g = 0; g < w->meta.nrow_groups; g++)
 	{
-		for (int i = 0; i < w->ncolumns; i++)
+		for (int i = 0; i < w->nleaves; i++)
 		{
 			StringInfo	index = &w->results[g][i].column_index;
 
@@ -421,7 +461,7 @@ write_indexes(ParquetWriter *w)
 	}
 	for (uint32 g = 0; g < w->meta.nrow_groups; g++)
 	{
-		for (int i = 0; i < w->ncolumns; i++)
+		for (int i = 0; i < w->nleaves; i++)
 		{
 			StringInfo	index = &w->results[g][i].offset_index;
 

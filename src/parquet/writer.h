@@ -24,7 +24,7 @@
 #include "postgres.h"
 
 #include "codec/codec.h"
-#include "column/vector.h"
+#include "column/nested.h"
 
 /* Encoding wish for one column. */
 typedef enum ParquetEncodingChoice
@@ -43,6 +43,7 @@ typedef struct ParquetColumn
 	LakeType	type;
 	bool		required;
 	ParquetEncodingChoice encoding;
+	const LakeNode *node;		/* LAKE_NESTED: what it consists of; else NULL */
 } ParquetColumn;
 
 typedef struct ParquetWriterOptions
@@ -70,6 +71,7 @@ typedef struct ParquetColumnSummary
 	bool		has_bounds;		/* false: all null, or only NaN */
 	LakeValue	lower;			/* exact; strings and binary whole, truncation is the caller's */
 	LakeValue	upper;
+	bool		nested;			/* nothing but the bytes is known */
 } ParquetColumnSummary;
 
 typedef struct ParquetFileSummary

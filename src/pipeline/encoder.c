@@ -371,6 +371,8 @@ encoder_open(Pipeline *p, PipelineTable *t, const char *path, MemoryContext cont
 	{
 		wire_put_text(&command, t->parquet[i].name);
 		wire_put_bytes(&command, (char *) &t->parquet[i], sizeof(ParquetColumn));
+		if (t->parquet[i].node != NULL)
+			wire_put_node(&command, t->parquet[i].node);
 	}
 	send_command(&command);
 	return f;

@@ -133,6 +133,9 @@ get_columns(OpenFile *f, Cursor *in)
 
 		get_struct(in, &f->columns[i], sizeof(ParquetColumn));
 		f->columns[i].name = name;
+		/* pointers are the other process's */
+		if (f->columns[i].node != NULL)
+			f->columns[i].node = wire_get_node(in);
 		f->schema.fields[i].id = f->columns[i].field_id;
 		f->schema.fields[i].type = f->columns[i].type;
 		v->type = f->columns[i].type;

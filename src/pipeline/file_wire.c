@@ -132,3 +132,46 @@ wire_get_file(Cursor *in, IcebergDataFile *file)
 	file->content_offset = wire_get_int(in);
 	file->content_size = wire_get_int(in);
 }
+
+void
+wire_put_node(StringInfo out, const LakeNode *node)
+{
+	wire_put_int(out, node->nchildren);
+	wire_put_int(out, node->kind);
+	wire_put_int(out, node->id);
+	wire_put_int(out, node->required);
+	wire_put_bytes(out, (const char *) &node->type, sizeof(node->type));
+	wire_put_text(out, node->name);
+	for (int i = 0; i < node->nchildren; i++)
+		wire_put_node(out, &node->children[i]);
+}
+
+static void
+get_node(Cursor *in, LakeNode *node)
+{
+	char	   *type;
+	int			size;
+
+	memset(node, 0, sizeof(*node));
+	node->nchildren = wire_get_count(in);
+	node->kind = (LakeNodeKind) wire_get_int(in);
+	node->id = (int) wire_get_int(in);
+	node->required = wire_get_int(in) != 0;
+	type = wire_get_bytes(in, &size);
+	if (type == NULL || size != sizeof(node->type))
+		cursor_fail(in, "type of %d bytes", size);
+	memcpy(&node->type, type, sizeof(node->type));
+	node->name = wire_get_text(in);
+	node->children = palloc0(Max(node->nchildren, 1) * sizeof(LakeNode));
+	for (int i = 0; i < node->nchildren; i++)
+		get_node(in, &node->children[i]);
+}
+
+LakeNode *
+wire_get_node(Cursor *in)
+{
+	LakeNode   *node = palloc(sizeof(LakeNode));
+
+	get_node(in, node);
+	return node;
+}

@@ -33,6 +33,10 @@ extern int	wire_get_count(Cursor *in);
 extern char *wire_get_bytes(Cursor *in, int *size);
 extern char *wire_get_text(Cursor *in);
 
+/* What a nested column consists of, and back; the result is in the current context. */
+extern void wire_put_node(StringInfo out, const LakeNode *node);
+extern LakeNode *wire_get_node(Cursor *in);
+
 /* A data file, and back; the result is in the current context. */
 extern void wire_put_file(StringInfo out, const IcebergDataFile *file);
 extern void wire_get_file(Cursor *in, IcebergDataFile *file);

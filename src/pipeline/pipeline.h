@@ -72,6 +72,7 @@ typedef struct TableColumn
 	bool		notnull;
 	bool		varlena;
 	int			field_id;
+	LakeNode   *node;			/* nested: what it consists of, with field ids; else NULL */
 	ColumnConvert convert;
 } TableColumn;
 

@@ -111,6 +111,8 @@ setup_column(PipelineTable *t, TableColumn *c, Form_pg_attribute att, bool exact
 					 quote_qualified_identifier(t->schema, t->table), &options, t->context, &reason))
 	{
 		c->notnull = att->attnotnull && !convert_makes_nulls(&c->convert);
+		if (convert_node(&c->convert) != NULL)
+			c->node = lake_node_copy(convert_node(&c->convert));
 		return true;
 	}
 	*problem = psprintf("column \"%s\" of table %s cannot be mirrored: %s", c->name,
@@ -122,6 +124,7 @@ static bool
 setup_columns(PipelineTable *t, const DecodeRelation *rel, char **problem)
 {
 	LakeType   *key_types;
+	int			next_id = rel->desc->natts + 1;
 
 	t->columns = palloc0(sizeof(TableColumn) * Max(rel->desc->natts, 1));
 	t->keys = palloc0(sizeof(int) * Max(rel->desc->natts, 1));
@@ -137,6 +140,8 @@ setup_columns(PipelineTable *t, const DecodeRelation *rel, char **problem)
 			continue;
 		if (!setup_column(t, &t->columns[t->ncolumns], TupleDescAttr(rel->desc, i), exact, problem))
 			return false;
+		if (t->columns[t->ncolumns].node != NULL)
+			lake_node_number(t->columns[t->ncolumns].node, &next_id);
 		if (key)
 			t->keys[t->nkeys++] = t->ncolumns;
 		t->ncolumns++;
@@ -164,6 +169,7 @@ match_lake(PipelineTable *t, char **problem)
 		const IcebergField *field = iceberg_schema_field_named(schema, c->name);
 
 		if (field == NULL || !field->supported || !lake_type_equal(field->type, c->convert.type) ||
+			(c->node != NULL && !lake_node_same(c->node, field->node)) ||
 			(field->required && !c->notnull))
 		{
 			*problem = psprintf("column \"%s\" of type %s of table %s does not fit lake table \"%s.%s\"",
@@ -172,6 +178,8 @@ match_lake(PipelineTable *t, char **problem)
 			return false;
 		}
 		c->field_id = field->id;
+		if (c->node != NULL)
+			lake_node_adopt(c->node, field->node);
 	}
 	for (int i = 0; i < schema->nfields; i++)
 	{
@@ -204,6 +212,7 @@ setup_parquet(PipelineTable *t)
 		t->parquet[i].type = c->convert.type;
 		t->parquet[i].required = field ? field->required : c->notnull;
 		t->parquet[i].encoding = t->write.encoding;
+		t->parquet[i].node = c->node;
 	}
 }
 
@@ -275,7 +284,7 @@ identifier_valid(const PipelineTable *t)
 	{
 		const TableColumn *c = &t->columns[t->keys[k]];
 
-		if (!c->notnull || c->convert.type.id == LAKE_FLOAT || c->convert.type.id == LAKE_DOUBLE)
+		if (!c->notnull || c->node != NULL || c->convert.type.id == LAKE_FLOAT || c->convert.type.id == LAKE_DOUBLE)
 			return false;
 	}
 	return t->nkeys > 0;
@@ -306,6 +315,7 @@ pipeline_table_lake(Pipeline *p, PipelineTable *t)
 		f->type = c->convert.type;
 		f->required = c->notnull;
 		f->supported = true;
+		f->node = c->node;
 		properties[nproperties].key = psprintf("tarn.column.%d", c->field_id);
 		properties[nproperties++].value = convert_type_text(c->type, c->typmod);
 	}

@@ -247,7 +247,7 @@ def make_partitioned(lake):
 
 
 def make_nested(lake):
-    """Columns that cannot be shown, between some that can."""
+    """A list, and columns that have no type here, between some that have."""
     schema = Schema(
         NestedField(1, "id", LongType()),
         NestedField(2, "tags", ListType(10, StringType(), element_required=False)),
@@ -255,10 +255,10 @@ def make_nested(lake):
         NestedField(4, "place", StructType(NestedField(11, "x", DoubleType()), NestedField(12, "y", DoubleType()))),
         NestedField(5, "n", IntegerType()),
     )
-    table = lake.create("nested", schema, "id bigint, name text, n integer")
+    table = lake.create("nested", schema, "id bigint, tags text[], name text, n integer")
     rows = [(i, [f"t{j}" for j in range(i % 4)], f"name {i}", {"x": i / 2, "y": None}, i * 3) for i in range(300)]
     append(table, rows)
-    lake.fill_heap("nested", [(i, name, n) for i, _, name, _, n in rows])
+    lake.fill_heap("nested", [(i, tags, name, n) for i, tags, name, _, n in rows])
 
 
 def make_quoted(lake):

@@ -81,7 +81,8 @@ test_v3(void)
 	ok(f->supported && f->type.id == LAKE_DECIMAL && f->type.precision == 9 && f->type.scale == 2, "v3: decimal");
 	is_str(iceberg_schema_field(schema, 3)->initial_default, "7", "v3: default");
 	f = iceberg_schema_field_named(schema, "n");
-	ok(f != NULL && !f->supported && strstr(f->type_json, "element-id") != NULL, "v3: a list is kept, not read");
+	ok(f != NULL && f->supported && f->type.id == LAKE_NESTED && f->node->kind == LAKE_NODE_LIST &&
+	   f->node->children[0].id > 0 && strstr(f->type_json, "element-id") != NULL, "v3: a list");
 	ok(iceberg_schema_field(schema, 9) == NULL, "no such field");
 	is_str(s->operation, "overwrite", "v3: operation");
 	is_int(s->parent_id, INT64CONST(3051729675574597004), "v3: parent");
