@@ -71,17 +71,24 @@ sql(<<SQL);
 CREATE TABLE t (id int PRIMARY KEY, v text, n numeric(10,2), d date);
 CREATE TABLE app (id serial PRIMARY KEY, at timestamptz DEFAULT now());
 INSERT INTO t SELECT i, md5(i::text), i / 4.0, date '2024-01-01' + i % 300 FROM generate_series(1, 3000) i;
+CREATE TABLE large (id bigserial PRIMARY KEY, v text);
 SQL
-TarnTest::mirror($node, 'p', tables => [qw(t app)], arguments => "flush_interval => '150 ms'");
+TarnTest::mirror($node, 'p', tables => [qw(t app large)], arguments => "flush_interval => '150 ms', memory_limit => '16MB'");
 TarnTest::wait_live($node, 'p');
 TarnTest::flush($node, 'p');
 
-# A disk that is full: the warehouse's, and the one that holds the key index
-foreach my $directory ($warehouse, $node->data_dir . '/pg_tarn')
+# A disk that is full: the warehouse's, that of the key index, and that to which decoding spills large transactions
+foreach my $case ([ 'warehouse', $warehouse ], [ 'key index', $node->data_dir . '/pg_tarn' ], [ 'spill', $node->data_dir . '/pg_replslot' ])
 {
-	my $what = $directory eq $warehouse ? 'warehouse' : 'key index';
+	my ($what, $directory) = @$case;
 
 	fill($directory);
+	if ($what eq 'spill')
+	{
+		sql("INSERT INTO large (v) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 150000) i");
+		ok($node->poll_query_until($db, "SELECT last_error ~ 'data file for XID' FROM tarn.pipelines"), "$what: the transaction is too large for memory")
+		  or diag(sql('SELECT state, failures, last_error FROM tarn.pipelines'));
+	}
 	my $script = "$PostgreSQL::Test::Utils::tmp_check/app.sql";
 	spew($script, "\\set x random(1, 3000)\nBEGIN; INSERT INTO app DEFAULT VALUES; UPDATE t SET n = n + 1 WHERE id = :x; END;\n");
 	my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '2', '-T', '4', '-f', $script, '-h', $node->host, '-p', $node->port, $db ],
@@ -127,12 +134,15 @@ IMPORT FOREIGN SCHEMA public LIMIT TO (t) FROM SERVER lake INTO lake;
 CREATE FUNCTION probe() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	n bigint;
+	message text;
+	detail text;
 BEGIN
 	SELECT count(*) INTO n FROM ((SELECT * FROM public.t EXCEPT ALL SELECT * FROM lake.t) UNION ALL
 		(SELECT * FROM lake.t EXCEPT ALL SELECT * FROM public.t)) d;
 	RETURN CASE WHEN n = 0 THEN 'same' ELSE 'different' END;
 EXCEPTION WHEN OTHERS THEN
-	RETURN SQLSTATE || ' ' || SQLERRM;
+	GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+	RETURN SQLSTATE || ' ' || message || ' DETAIL: ' || detail;
 END
 $$;
 SQL
@@ -187,6 +197,10 @@ foreach my $kind (sort keys %kinds)
 		  unless $state eq 'same' || $state eq 'XX001' || (!$checked && $state =~ /^(different|0A000|42501|HV004|HV005)$/);
 		push @wrong, "the error does not name the file: $result"
 		  if $checked && $state eq 'XX001' && index($result, ($file =~ s{.*/}{}r)) < 0;
+		# what lies before the footer belongs to a column of a row group
+		push @wrong, "$file, way $how at $at: the error does not say where: $result"
+		  if $checked && $state eq 'XX001' && $how > 2 && $at < length($data) - 8 - unpack('V', substr($data, -8, 4)) &&
+		  $result !~ /column "\w+",? (in )?row group \d+.*offset \d+/i;
 		spew($file, $data);
 	}
 	is_deeply(\@wrong, [], "$kind: right rows, or an error that says what is damaged");
