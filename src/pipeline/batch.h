@@ -63,6 +63,7 @@ struct TableBatch
 	bool		truncated;		/* everything before is void, the lake's rows too */
 	List	   *files;			/* IcebergDataFile *: written early, unpublished */
 	EncoderFile *open;			/* being written by the encoder, takes more rows; NULL: none */
+	uint32		open_file;		/* its number in the key index, if the table has one */
 	List	   *encoding;		/* EncoderFile *: finished, entries not in `files` yet */
 	List	   *dropped_files;	/* char *: written, then truncated away */
 	bool		killed;			/* the key index holds rows deleted since the last commit */
@@ -137,8 +138,16 @@ extern void batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 se
 /* carry.c: fills in the values that updates left unchanged; positions[i] is where pending[i] was found. */
 extern void batch_carry(PipelineTable *t, TableBatch *b, const Resolved *r, const KeyPosition *positions);
 
-/* tableindex.c: the key index of a table, opened, or built from the lake. */
-extern KeyIndex *table_index(Pipeline *p, PipelineTable *t, bool needed);
+/*
+ * tableindex.c: the key index of a table, opened at the lake's state, or,
+ * when it is `needed`, a new one; NULL: there is none.  A new one must be
+ * filled from the lake before keys are looked up or added (*unfilled); its
+ * seed is good at once.
+ */
+extern KeyIndex *table_index(Pipeline *p, PipelineTable *t, bool needed, bool *unfilled);
+
+/* Fills it with the rows of the lake, and of the first `nearly` files of t->batch->files. */
+extern void table_index_fill(Pipeline *p, PipelineTable *t, int nearly);
 extern char *table_index_folder(const Pipeline *p, Oid relid);
 extern char *table_token(const LakeTable *lake);
 

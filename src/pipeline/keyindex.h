@@ -66,6 +66,9 @@ extern uint64 keyindex_seed(const KeyIndex *index);
 
 /* Registers a data file; rows are 0..nrows-1, all live. */
 extern uint32 keyindex_add_file(KeyIndex *index, const char *path, uint32 nrows);
+
+/* The file, all of whose rows live, has so many more. */
+extern void keyindex_grow_file(KeyIndex *index, uint32 file, uint32 more);
 extern const char *keyindex_file_path(KeyIndex *index, uint32 file);
 
 /* Keys of rows first_row.. of a file, in any order of hash. Sorted and written to a segment here. */

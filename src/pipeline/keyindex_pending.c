@@ -40,6 +40,19 @@ keyindex_add_file(KeyIndex *index, const char *path, uint32 nrows)
 	return index->next_file++;
 }
 
+void
+keyindex_grow_file(KeyIndex *index, uint32 file, uint32 more)
+{
+	KeyFile    *f = files_get(index->files, file);
+
+	keyindex_require_open(index);
+	if (f == NULL || f->nlive != f->nrows || more > PG_UINT32_MAX - f->nrows)
+		elog(ERROR, "key index: data file %u cannot grow by %u rows", file, more);
+	f->nrows += more;
+	f->nlive += more;
+	index->files->nlive += more;
+}
+
 const char *
 keyindex_file_path(KeyIndex *index, uint32 file)
 {

@@ -140,47 +140,71 @@ add_early_file(Pipeline *p, PipelineTable *t, KeyIndex *index, const IcebergData
 	store_reader_close(source);
 }
 
+static bool
+truncated(const PipelineTable *t)
+{
+	return t->batch && t->batch->truncated;
+}
+
+static void
+create_index(PipelineTable *t, const char *folder)
+{
+	if (pg_mkdir_p(pstrdup(folder), pg_dir_create_mode) != 0 && errno != EEXIST)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create directory \"%s\": %m", folder)));
+	t->index = keyindex_create(folder, t->wide_key);
+	t->index_fresh = true;
+}
+
+static void
+add_early_files(Pipeline *p, PipelineTable *t, int nearly)
+{
+	for (int i = 0; i < nearly; i++)
+		add_early_file(p, t, t->index, list_nth(t->batch->files, i));
+}
+
 KeyIndex *
-table_index(Pipeline *p, PipelineTable *t, bool needed)
+table_index(Pipeline *p, PipelineTable *t, bool needed, bool *unfilled)
 {
 	MemoryContext old;
 	char	   *folder;
-	char	   *token;
-	bool		truncated = t->batch && t->batch->truncated;
-	ListCell   *lc;
 
+	*unfilled = false;
 	if (t->index || t->nkeys == 0)
 		return t->index;
 	old = MemoryContextSwitchTo(t->context);
 	folder = table_index_folder(p, t->relid);
-	token = table_token(t->lake);
-	t->index = keyindex_open(folder, token, t->wide_key);
+	t->index = keyindex_open(folder, table_token(t->lake), t->wide_key);
 	if (t->batch && (t->index || needed))
 		batch_settle(p, t->batch);
-	if (t->index == NULL && needed)
-	{
-		if (pg_mkdir_p(pstrdup(folder), pg_dir_create_mode) != 0 && errno != EEXIST)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not create directory \"%s\": %m", folder)));
-		t->index = keyindex_create(folder, t->wide_key);
-		t->index_fresh = true;
-		if (!truncated)
-			build_from_lake(t, t->index);
-		FAILPOINT("index-built");
-		keyindex_prepare(t->index, token);
-		keyindex_settle(t->index);
-	}
 	if (t->index)
 	{
-		if (truncated)
+		if (truncated(t))
 			keyindex_truncate(t->index);
 		if (t->batch)
-		{
-			foreach(lc, t->batch->files)
-				add_early_file(p, t, t->index, lfirst(lc));
-		}
+			add_early_files(p, t, list_length(t->batch->files));
+	}
+	else if (needed)
+	{
+		create_index(t, folder);
+		*unfilled = true;
 	}
 	MemoryContextSwitchTo(old);
 	return t->index;
+}
+
+void
+table_index_fill(Pipeline *p, PipelineTable *t, int nearly)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+
+	if (!truncated(t))
+		build_from_lake(t, t->index);
+	keyindex_prepare(t->index, table_token(t->lake));
+	keyindex_settle(t->index);
+	if (truncated(t))
+		keyindex_truncate(t->index);
+	add_early_files(p, t, nearly);
+	MemoryContextSwitchTo(old);
 }

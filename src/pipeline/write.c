@@ -94,6 +94,7 @@ delete_pending(Pipeline *p, PipelineTable *t, const Resolved *r)
 typedef struct WrittenRows
 {
 	char	   *path;
+	uint64		base;			/* rows of the file before them */
 	uint32		first;
 	uint32		last;
 } WrittenRows;
@@ -109,11 +110,12 @@ typedef struct WriteRound
 } WriteRound;
 
 static void
-add_written(WriteRound *w, char *path, uint32 first, uint32 last)
+add_written(WriteRound *w, char *path, uint64 base, uint32 first, uint32 last)
 {
 	WrittenRows *rows = palloc(sizeof(WrittenRows));
 
 	rows->path = path;
+	rows->base = base;
 	rows->first = first;
 	rows->last = last;
 	w->written = lappend(w->written, rows);
@@ -157,7 +159,7 @@ write_here(WriteRound *w, uint32 first, uint32 last)
 	path = next_path(w);
 	remember(&b->files, write_data_file(w->batch->pipeline, w->table, path, b->context, b->columns, nrows, rows),
 			 b->context);
-	add_written(w, path, first, last);
+	add_written(w, path, 0, first, last);
 }
 
 static void
@@ -165,8 +167,13 @@ close_open_file(TableBatch *b)
 {
 	if (b->open == NULL)
 		return;
-	encoder_finish(b->open);
-	remember(&b->encoding, b->open, b->context);
+	if (encoder_file_rows(b->open) == 0)
+		encoder_abandon(b->open);
+	else
+	{
+		encoder_finish(b->open);
+		remember(&b->encoding, b->open, b->context);
+	}
 	b->open = NULL;
 }
 
@@ -180,14 +187,14 @@ write_there(WriteRound *w, uint32 first, uint32 last)
 	Pipeline   *p = w->batch->pipeline;
 	TableBatch *b = w->table->batch;
 	uint32		next;
-	char	   *path;
+	uint64		base;
 
 	if (b->open == NULL)
 		b->open = encoder_open(p, w->table, next_path(w), b->context);
-	path = pstrdup(encoder_file_path(b->open));
+	base = encoder_file_rows(b->open);
 	next = encoder_append(b->open, b->columns, first, last, w->rows);
 	if (next > first)
-		add_written(w, path, first, next);
+		add_written(w, pstrdup(encoder_file_path(b->open)), base, first, next);
 	return next;
 }
 
@@ -202,11 +209,6 @@ write_rows(WriteRound *w, uint32 first, uint32 last, bool encoder)
 	if (encoder)
 	{
 		first = write_there(w, first, last);
-		if (encoder_file_rows(b->open) == 0)
-		{
-			encoder_abandon(b->open);
-			b->open = NULL;
-		}
 		close_open_file(b);
 	}
 	if (first < last && bitmap_count_range(w->resolved.live, first, last) > 0)
@@ -243,27 +245,42 @@ write_live(WriteRound *w)
 }
 
 static void
-index_written(WriteRound *w)
+index_rows(WriteRound *w, const WrittenRows *rows)
 {
 	PipelineTable *t = w->table;
 	const Resolved *r = &w->resolved;
+	uint32		most = (uint32) bitmap_count_range(r->live, rows->first, rows->last);
+	KeyHash    *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * Max(most, 1));
+	uint32		n = 0;
+	uint32		file;
+
+	for (uint32 i = rows->first; i < rows->last; i++)
+	{
+		if (bitmap_get(r->live, i))
+			keys[n++] = r->row_keys[i];
+	}
+	if (rows->base == 0)
+	{
+		file = keyindex_add_file(t->index, rows->path, n);
+		/* of all files of a round the open one is the last, if it is among them */
+		t->batch->open_file = file;
+	}
+	else
+	{
+		file = t->batch->open_file;
+		keyindex_grow_file(t->index, file, n);
+	}
+	keyindex_add(t->index, file, (uint32) rows->base, keys, n);
+	pfree(keys);
+}
+
+static void
+index_written(WriteRound *w)
+{
 	ListCell   *lc;
 
 	foreach(lc, w->written)
-	{
-		const WrittenRows *rows = lfirst(lc);
-		uint32		most = (uint32) bitmap_count_range(r->live, rows->first, rows->last);
-		KeyHash    *keys = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * Max(most, 1));
-		uint32		n = 0;
-
-		for (uint32 i = rows->first; i < rows->last; i++)
-		{
-			if (bitmap_get(r->live, i))
-				keys[n++] = r->row_keys[i];
-		}
-		keyindex_add(t->index, keyindex_add_file(t->index, rows->path, n), 0, keys, n);
-		pfree(keys);
-	}
+		index_rows(w, lfirst(lc));
 }
 
 static void
@@ -293,37 +310,49 @@ batch_settle(Pipeline *p, TableBatch *b)
 	}
 }
 
+/* The context of one call of those below; the caller switches back and deletes it. */
+static MemoryContext
+begin_round(void)
+{
+	return MemoryContextSwitchTo(AllocSetContextCreate(CurrentMemoryContext, "tarn batch write", ALLOCSET_DEFAULT_SIZES));
+}
+
+static void
+end_round(MemoryContext old)
+{
+	MemoryContext context = MemoryContextSwitchTo(old);
+
+	MemoryContextDelete(context);
+}
+
 void
 batch_seal(Batch *batch, PipelineTable *t)
 {
 	TableBatch *b = t->batch;
+	uint32		nrows = batch_rows(b, t);
 	WriteRound	w = {batch, t};
-	MemoryContext context;
 	MemoryContext old;
+	KeyIndex   *index;
+	bool		unfilled;
+	uint32		next;
 
-	/* a row that may change again had better stay at hand; one that the index knows has its place */
+	/* a row that may change again had better stay at hand */
 	if (b->nmarked > 0 || b->ndeletes > 0 || !encoder_available(batch->pipeline))
 		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "tarn batch seal", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
+	old = begin_round();
 	batch->current = t;
-	if (table_index(batch->pipeline, t, false) == NULL)
-	{
-		uint32		nrows = batch_rows(b, t);
-		uint32		next = write_there(&w, 0, nrows);
-
-		if (encoder_file_bytes(b->open) >= t->write.file_bytes || next < nrows)
-			close_open_file(b);
-		if (next < nrows)
-		{
-			batch_resolve(t, b, 0, false, &w.resolved);
-			write_here(&w, next, nrows);
-		}
-		reset_buffers(batch, t);
-	}
+	index = table_index(batch->pipeline, t, false, &unfilled);
+	batch_resolve(t, b, index ? keyindex_seed(index) : 0, index != NULL, &w.resolved);
+	next = write_there(&w, 0, nrows);
+	if (encoder_file_bytes(b->open) >= t->write.file_bytes || next < nrows)
+		close_open_file(b);
+	if (next < nrows)
+		write_here(&w, next, nrows);
+	if (index)
+		index_written(&w);
+	reset_buffers(batch, t);
 	batch->current = NULL;
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	end_round(old);
 }
 
 void
@@ -333,22 +362,30 @@ batch_write(Batch *batch, PipelineTable *t)
 	uint32		nrows = batch_rows(b, t);
 	WriteRound	w = {batch, t};
 	Resolved   *r = &w.resolved;
-	MemoryContext context;
 	MemoryContext old;
 	KeyPosition *positions = NULL;
+	bool		changes = b->nmarked > 0 || b->ndeletes > 0;
+	bool		unfilled;
+	int			nearly;
 
-	if (nrows == 0 && b->ndeletes == 0)
+	if (nrows == 0 && !changes)
 		return;
-	context = AllocSetContextCreate(CurrentMemoryContext, "tarn batch write", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-
-	table_index(batch->pipeline, t, b->nmarked > 0 || b->ndeletes > 0);
+	old = begin_round();
+	/* rows die in it, from here on it cannot grow; and values may be taken from it */
+	if (changes)
+		close_open_file(b);
+	if (b->ncarries > 0)
+		batch_settle(batch->pipeline, b);
+	table_index(batch->pipeline, t, changes, &unfilled);
+	nearly = list_length(b->files);
 	batch_resolve(t, b, t->index ? keyindex_seed(t->index) : 0, t->index != NULL, r);
 	w.rows = r->nlive == nrows ? NULL : r->live;
 
 	/* the encoder works while we look keys up; only carried values must be there before */
 	if (b->ncarries == 0)
 		write_live(&w);
+	if (unfilled)
+		table_index_fill(batch->pipeline, t, nearly);
 	if (r->npending > 0)
 		positions = delete_pending(batch->pipeline, t, r);
 	if (b->ncarries > 0)
@@ -359,6 +396,5 @@ batch_write(Batch *batch, PipelineTable *t)
 	if (t->index)
 		index_written(&w);
 	reset_buffers(batch, t);
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	end_round(old);
 }

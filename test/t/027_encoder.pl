@@ -29,7 +29,7 @@ sub patiently
 		my ($status, $out) = $node->psql($db, $statement);
 
 		return $out if $status == 0;
-		usleep(100_000);
+		usleep(50_000);
 	}
 	die "the server does not come back for: $statement";
 }
@@ -74,18 +74,18 @@ sql(sprintf("CREATE TABLE $_ $columns", 'PRIMARY KEY')) foreach qw(acc fresh);
 TarnTest::mirror($node, 'p', tables => [qw(acc fresh)], keyless => ['log'], arguments => "memory_limit => '24 MB', flush_interval => '60 s'");
 TarnTest::wait_live($node, 'p');
 
-backlog(inserts('log', 100_000), inserts('log', 100_000), inserts('acc', 100_000), inserts('log', 33));
+backlog(inserts('log', 50_000), inserts('log', 50_000), inserts('acc', 50_000), inserts('log', 33));
 work_off();
 is(encoders(), '1', 'a backlog is encoded by a process of its own');
 TarnTest::all_same($node, 'inserts, more than memory holds');
 
-backlog(inserts('acc', 60_000), "UPDATE acc SET words = 'new ' || id WHERE id % 3 = 0", 'DELETE FROM acc WHERE id % 11 = 0',
+backlog(inserts('acc', 30_000), "UPDATE acc SET words = 'new ' || id WHERE id % 3 = 0", 'DELETE FROM acc WHERE id % 11 = 0',
 	inserts('log', 50_000), inserts('acc', 20_000), "UPDATE acc SET id = -id WHERE id % 1000 = 1");
 work_off();
 TarnTest::all_same($node, 'inserts, updates and deletes');
 
 # An open file is void, a finished one too
-backlog(inserts('fresh', 60_000), 'TRUNCATE fresh', inserts('fresh', 30_000), inserts('fresh', 30_000), 'UPDATE fresh SET small = -1 WHERE small = 0');
+backlog(inserts('fresh', 30_000), 'TRUNCATE fresh', inserts('fresh', 30_000), inserts('fresh', 30_000), 'UPDATE fresh SET small = -1 WHERE small = 0');
 work_off();
 TarnTest::all_same($node, 'a truncate between pieces, then updates of rows that were handed over');
 
@@ -102,7 +102,7 @@ foreach my $death ('SIGKILL', 'SIGTERM', 'encoder-rows=error:2', 'encoder-rows=k
 {
 	my $offset = -s $node->logfile;
 
-	backlog(inserts('log', 100_000), inserts('acc', 30_000), 'UPDATE acc SET small = small + 1 WHERE id % 5 = 0', inserts('log', 1000));
+	backlog(inserts('log', 50_000), inserts('acc', 30_000), 'UPDATE acc SET small = small + 1 WHERE id % 5 = 0', inserts('log', 1000));
 	if ($death =~ /^SIG(.*)/)
 	{
 		my ($signal, $pid) = ($1);
@@ -144,7 +144,7 @@ ok($node->poll_query_until($db, "SELECT count(*) = 0 FROM pg_stat_activity WHERE
 
 sql('ALTER SYSTEM SET tarn.encoder = off');
 sql('SELECT pg_reload_conf()');
-backlog(inserts('log', 100_000), inserts('acc', 60_000), 'DELETE FROM acc WHERE id % 17 = 0');
+backlog(inserts('log', 50_000), inserts('acc', 30_000), 'DELETE FROM acc WHERE id % 17 = 0');
 work_off();
 is(encoders(), '0', 'there is none when it is off');
 TarnTest::all_same($node, 'without an encoder');
