@@ -33,7 +33,6 @@ my $tmp = $PostgreSQL::Test::Utils::tmp_check;
 my $writers = 3;
 my %counts;
 my $added = 0;
-my $resync;
 
 TarnCrash::make_fillable();
 
@@ -115,6 +114,7 @@ my %ddl = (
 	widen => { on => 0, sql => sub { "SELECT chaos.widen('$_[0]', " . int(rand(1e9)) . ')' } },
 	not_null => { on => 0, sql => sub { "SELECT chaos.not_null('$_[0]', " . int(rand(1e9)) . ')' } },
 	retype => { on => 0, sql => sub { "SELECT chaos.retype('$_[0]', " . int(rand(1e9)) . ')' } },
+	identity => { on => 0, sql => sub { "SELECT chaos.identity('$_[0]', " . int(rand(1e9)) . ')' } },
 	# these change nothing of the shape
 	vacuum_full => { on => 1, alone => 1, sql => sub { "VACUUM FULL $_[0]" } },
 	analyze => { on => 1, alone => 1, sql => sub { "VACUUM (ANALYZE, FREEZE) $_[0]" } },
@@ -196,7 +196,8 @@ my @points = sort { $a cmp $b } split ' ', <<'POINTS';
 store-file-begun store-file-written store-file-removed index-file-written index-prepared index-settled index-merge-written
 index-merge-recorded index-built manifests-merged copy-token-recorded copy-file-written copy-snapshot copy-imported copy-task
 orphan-removed garbage-removed confirmed flush-data-written flush-index-prepared flush-before-commit flush-after-commit
-flush-before-confirm copy-before-commit copy-after-commit before-transaction-end after-transaction-end
+flush-before-confirm copy-before-commit copy-after-commit before-transaction-end after-transaction-end encoder-rows
+encoder-file-written fence-written fence-removed
 POINTS
 
 sub worker_pid
@@ -204,6 +205,13 @@ sub worker_pid
 	my $pid = try('SELECT pid FROM tarn.pipelines');
 
 	return $pid && $pid =~ /^\d+$/ ? $pid : undef;
+}
+
+sub some_table
+{
+	my ($condition) = @_;
+
+	return patiently("SELECT name FROM chaos.tables WHERE $condition ORDER BY md5(name || " . int(rand(1e9)) . ') LIMIT 1');
 }
 
 sub failpoint
@@ -263,18 +271,25 @@ my %faults = (
 		TarnCrash::start($node);
 		return } ],
 	pause => [ 2, sub { try("SELECT tarn.pause('chaos')"); return ('', sub { patiently("SELECT tarn.resume('chaos')") }) } ],
-	resync => [ 2, sub {
-		$resync //= patiently("SELECT to_regprocedure('tarn.resync(name, regclass)') IS NOT NULL") eq 't';
-		return 'not there' if !$resync;
-		my $table = patiently('SELECT name FROM chaos.tables ORDER BY md5(name || ' . int(rand(1e9)) . ') LIMIT 1');
+	resync => [ 3, sub {
+		my $table = some_table('true');
 		try("SELECT tarn.resync('chaos', '$table')");
 		return $table } ],
+	resync_all => [ 1, sub { try("SELECT tarn.resync('chaos')"); return } ],
+	skip => [ 2, sub {
+		my $table = some_table('true');
+		try("SELECT tarn.skip('chaos', '$table')");
+		return ($table, sub { try("SELECT tarn.resume('chaos', '$table')") }) } ],
+	alter => [ 2, sub {
+		my $settings = any("flush_interval => '" . (100 + int(rand(2000))) . " ms'", "memory_limit => '" . any(16, 24, 48) . " MB'");
+		try("SELECT tarn.alter_pipeline('chaos', $settings)");
+		return $settings } ],
 	copy_anew => [ 4, sub {
-		my $row = patiently("SELECT name || ' ' || kind FROM chaos.tables WHERE name NOT LIKE 'part%' ORDER BY md5(name || " . int(rand(1e9)) . ') LIMIT 1');
-		my ($name, $kind) = split ' ', $row;
+		my $name = some_table("name NOT LIKE 'part%'");
+		my $kind = patiently("SELECT kind FROM chaos.tables WHERE name = '$name'");
 		my $publication = $kind eq 'insert' ? 'c_insert' : 'c';
 		try("ALTER PUBLICATION $publication DROP TABLE $name");
-		return ($name, sub { patiently("SELECT 1"); try("ALTER PUBLICATION $publication ADD TABLE $name") }) } ],
+		return ($name, sub { try("ALTER PUBLICATION $publication ADD TABLE $name") }) } ],
 	new_table => [ 3, sub {
 		my $kind = any(grep { !$_->{partitioned} } @kinds);
 		my $name = 'n' . ++$added;
@@ -331,6 +346,7 @@ sub quiet
 		patiently('ALTER PUBLICATION ' . ($kind eq 'insert' ? 'c_insert' : 'c') . " ADD TABLE $name");
 	}
 	patiently("SELECT tarn.resume('chaos')");
+	patiently(q(SELECT tarn.alter_pipeline('chaos', flush_interval => '150 ms'), (SELECT count(tarn.resume('chaos', to_regclass(quote_ident("table")))) FROM tarn.tables WHERE state = 'skipped')));
 	TarnCrash::flush($node, 'chaos', 180);
 	TarnTest::all_same($node, $what) or return;
 	is(patiently('SELECT bool_and(r.confirmed_flush_lsn <= s.committed_lsn) FROM tarn.pipeline_status() s JOIN tarn.pipeline p ON p.id = s.pipeline_id JOIN pg_replication_slots r ON r.slot_name = p.slot'),
@@ -353,7 +369,7 @@ foreach my $i (0 .. $#kinds)
 
 	$node->safe_psql($db, create_table($name, $kinds[$i]) . '; ALTER PUBLICATION ' . publication_of($kinds[$i]) . " ADD TABLE $name");
 }
-$node->safe_psql($db, "SELECT tarn.create_pipeline('chaos', 'lake', '{c, c_insert, c_root}', flush_interval => '150 ms', memory_limit => '16MB')");
+$node->safe_psql($db, "SELECT tarn.create_pipeline('chaos', 'lake', '{c, c_insert, c_root}', flush_interval => '150 ms', memory_limit => '" . any(16, 24, 48) . "MB')");
 
 my $begin = time();
 my $round = 0;

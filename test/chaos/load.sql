@@ -139,3 +139,88 @@ BEGIN
 	END IF;
 END
 $$;
+
+-- Changes of the shape of a table, chosen by the seed.  A column of the key, or the last one beside it, stays.
+CREATE FUNCTION chaos.some_column(rel oid, seed bigint, types oid[], OUT name text, OUT type oid, OUT typmod int, OUT not_null boolean)
+LANGUAGE sql STABLE AS $$
+	SELECT attname, atttypid, atttypmod, attnotnull FROM pg_attribute
+	WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'part') AND attgenerated = ''
+		AND (types IS NULL OR atttypid = ANY (types))
+	ORDER BY chaos.pick(seed, attnum, 1000) LIMIT 1
+$$;
+
+CREATE FUNCTION chaos.drop_column(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	c := chaos.some_column(to_regclass(tab), seed, NULL);
+	IF (SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass(tab) AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'part')) > 1 THEN
+		EXECUTE format('ALTER TABLE %s DROP COLUMN %I', tab, c.name);
+		-- and another one under its name
+		IF chaos.pick(seed, 1, 3) = 0 THEN
+			EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', tab, c.name, (ARRAY['int', 'text', 'timestamptz'])[1 + chaos.pick(seed, 2, 3)]);
+		END IF;
+	END IF;
+END
+$$;
+
+CREATE FUNCTION chaos.rename_column(tab text, seed bigint, new_name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	c := chaos.some_column(to_regclass(tab), seed, NULL);
+	IF c.name IS NOT NULL THEN
+		EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %I', tab, c.name, new_name);
+	END IF;
+END
+$$;
+
+CREATE FUNCTION chaos.widen(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	c := chaos.some_column(to_regclass(tab), seed, '{int2, int4, float4, numeric, varchar}'::regtype[]::oid[]);
+	IF c.name IS NOT NULL THEN
+		EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE %s', tab, c.name, CASE c.type
+			WHEN 'int2'::regtype THEN 'int4' WHEN 'int4'::regtype THEN 'int8' WHEN 'float4'::regtype THEN 'float8'
+			WHEN 'numeric'::regtype THEN CASE WHEN c.typmod < 0 THEN 'numeric' ELSE 'numeric(' || least(38, ((c.typmod - 4) >> 16) + 3) || ',' || ((c.typmod - 4) & 65535) || ')' END
+			ELSE 'text' END);
+	END IF;
+END
+$$;
+
+-- A type that no reader can promote to
+CREATE FUNCTION chaos.retype(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	c := chaos.some_column(to_regclass(tab), seed, '{int4, int8, date, float8}'::regtype[]::oid[]);
+	IF c.name IS NOT NULL THEN
+		EXECUTE format('ALTER TABLE %1$s ALTER COLUMN %2$I DROP DEFAULT, ALTER COLUMN %2$I TYPE text', tab, c.name);
+	END IF;
+END
+$$;
+
+CREATE FUNCTION chaos.not_null(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	c record;
+BEGIN
+	c := chaos.some_column(to_regclass(tab), seed, NULL);
+	IF c.name IS NULL THEN
+		RETURN;
+	END IF;
+	IF NOT c.not_null THEN
+		EXECUTE format('DELETE FROM %s WHERE %I IS NULL', tab, c.name);
+	END IF;
+	EXECUTE format('ALTER TABLE %s ALTER COLUMN %I %s NOT NULL', tab, c.name, CASE WHEN c.not_null THEN 'DROP' ELSE 'SET' END);
+END
+$$;
+
+-- Whose old rows WAL has whole, or by their key
+CREATE FUNCTION chaos.identity(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(tab) AND indisprimary) THEN
+		EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', tab, CASE chaos.pick(seed, 1, 2) WHEN 0 THEN 'FULL' ELSE 'DEFAULT' END);
+	END IF;
+END
+$$;

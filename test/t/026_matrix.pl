@@ -141,6 +141,8 @@ my @matrix = (
 	[ 'copy-before-commit', 1, \&by_copy, 'kill' ],
 	[ 'copy-after-commit', 1, \&by_copy, 'kill' ],
 	[ 'slot-created', 1, \&by_new_pipeline, 'kill' ],
+	[ 'fence-written', 1, \&by_new_pipeline, 'kill' ],
+	[ 'fence-removed', 1, \&by_new_pipeline, 'error' ],
 	[ 'slot-dropped', 1, \&by_dropped_pipeline, 'kill' ]);
 
 # Every object of the store: whatever a flush writes, in whatever order
