@@ -189,6 +189,48 @@ log_metadata_file(IcebergMetadata *m, const IcebergTableState *base)
 	m->nmetadata_log++;
 }
 
+/*
+ * The schema the new state has.  One that the table had before keeps its id
+ * (Iceberg spec, "Table Metadata Fields", schemas); old ones stay, since
+ * snapshots and foreign tables made earlier name their fields.
+ */
+static const IcebergSchema *
+next_schema(const IcebergMetadata *m, const IcebergChange *change)
+{
+	IcebergSchema *schema;
+	int			id = 0;
+
+	if (change->schema == NULL)
+		return iceberg_metadata_schema(m, m->current_schema_id);
+	for (int i = 0; i < m->nschemas; i++)
+	{
+		if (iceberg_schema_equal(m->schemas[i], change->schema))
+			return m->schemas[i];
+		id = Max(id, m->schemas[i]->schema_id + 1);
+	}
+	schema = palloc(sizeof(IcebergSchema));
+	*schema = *change->schema;
+	schema->schema_id = id;
+	return schema;
+}
+
+static void
+set_schema(IcebergMetadata *m, const IcebergSchema *schema)
+{
+	IcebergSchema **schemas;
+
+	m->current_schema_id = schema->schema_id;
+	for (int i = 0; i < schema->nfields; i++)
+		m->last_column_id = Max(m->last_column_id, schema->fields[i].id);
+	if (iceberg_metadata_schema(m, schema->schema_id) != NULL)
+		return;
+	schemas = palloc(sizeof(IcebergSchema *) * (m->nschemas + 1));
+	if (m->nschemas > 0)
+		memcpy(schemas, m->schemas, sizeof(IcebergSchema *) * m->nschemas);
+	schemas[m->nschemas++] = unconstify(IcebergSchema *, schema);
+	m->schemas = schemas;
+}
+
 /* The metadata after the change, in the current context, sharing with the base. */
 static IcebergMetadata *
 build_metadata(const IcebergCommit *c, char *manifest_list)
@@ -204,7 +246,16 @@ build_metadata(const IcebergCommit *c, char *manifest_list)
 	if (m->nproperties > 0)
 		memcpy(m->properties, c->base->metadata->properties, sizeof(IcebergProperty) * m->nproperties);
 	for (int i = 0; i < c->change->nproperties; i++)
-		iceberg_metadata_set_property(m, c->change->properties[i].key, c->change->properties[i].value);
+	{
+		const IcebergProperty *p = &c->change->properties[i];
+
+		if (p->value != NULL)
+			iceberg_metadata_set_property(m, p->key, p->value);
+		else
+			iceberg_metadata_drop_property(m, p->key);
+	}
+	m->last_column_id = Max(m->last_column_id, c->change->last_column_id);
+	set_schema(m, c->schema);
 	add_snapshot(m, c, manifest_list);
 	return m;
 }
@@ -327,7 +378,7 @@ iceberg_commit(const IcebergTableState *base, const IcebergChange *change,
 
 	MemoryContextSwitchTo(work);
 	check_writable(base->metadata);
-	c.schema = iceberg_metadata_schema(base->metadata, base->metadata->current_schema_id);
+	c.schema = next_schema(base->metadata, change);
 	c.snapshot_id = make_snapshot_id(base->metadata, change->token);
 	c.sequence_number = base->metadata->last_sequence_number + 1;
 	for (int i = 0; i < change->nfiles; i++)

@@ -68,8 +68,10 @@ typedef struct IcebergChange
 	int			nfiles;
 	const IcebergProperty *summary;
 	int			nsummary;
-	const IcebergProperty *properties;	/* of the table, to set */
+	const IcebergProperty *properties;	/* of the table, to set; value NULL: to drop */
 	int			nproperties;
+	const IcebergSchema *schema;	/* the table's from now on, whatever its id says; NULL: as it was */
+	int			last_column_id; /* the highest field id in files of this change, at least */
 } IcebergChange;
 
 /* Retention, by table property and by default. */

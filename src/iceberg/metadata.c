@@ -60,6 +60,18 @@ iceberg_metadata_set_property(IcebergMetadata *m, const char *key, const char *v
 	m->nproperties++;
 }
 
+/* The array must be m's own. */
+void
+iceberg_metadata_drop_property(IcebergMetadata *m, const char *key)
+{
+	int			n = 0;
+
+	for (int i = 0; i < m->nproperties; i++)
+		if (strcmp(m->properties[i].key, key) != 0)
+			m->properties[n++] = m->properties[i];
+	m->nproperties = n;
+}
+
 const char *
 iceberg_snapshot_summary(const IcebergSnapshot *s, const char *key)
 {

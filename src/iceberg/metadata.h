@@ -79,6 +79,7 @@ extern const IcebergSchema *iceberg_metadata_schema(const IcebergMetadata *m, in
 extern const IcebergSnapshot *iceberg_metadata_snapshot(const IcebergMetadata *m, int64 snapshot_id);
 extern const char *iceberg_metadata_property(const IcebergMetadata *m, const char *key);
 extern void iceberg_metadata_set_property(IcebergMetadata *m, const char *key, const char *value);
+extern void iceberg_metadata_drop_property(IcebergMetadata *m, const char *key);
 extern const char *iceberg_snapshot_summary(const IcebergSnapshot *s, const char *key);
 
 /* "00000000012-<uuid>.metadata.json": 10 digits, what guessing readers sort right. */

@@ -42,4 +42,7 @@ extern char *iceberg_schema_text(const IcebergSchema *schema);	/* JSON, for mani
 extern const IcebergField *iceberg_schema_field(const IcebergSchema *schema, int id);	/* or NULL */
 extern const IcebergField *iceberg_schema_field_named(const IcebergSchema *schema, const char *name);
 
+/* Do the two say the same, whatever their schema ids? */
+extern bool iceberg_schema_equal(const IcebergSchema *a, const IcebergSchema *b);
+
 #endif							/* TARN_ICEBERG_SCHEMA_H */

@@ -76,7 +76,7 @@ set_pair(LakeChange *c, IcebergProperty **list, int *n, const char *key, const c
 		(*list)[i].key = pstrdup(key);
 		(*n)++;
 	}
-	(*list)[i].value = pstrdup(value);
+	(*list)[i].value = value ? pstrdup(value) : NULL;
 	MemoryContextSwitchTo(old);
 }
 
@@ -90,6 +90,13 @@ void
 lake_change_property(LakeChange *c, const char *key, const char *value)
 {
 	set_pair(c, &c->properties, &c->change.nproperties, key, value);
+}
+
+void
+lake_change_schema(LakeChange *c, const IcebergSchema *schema, int last_column_id)
+{
+	c->change.last_column_id = last_column_id;
+	c->change.schema = schema;
 }
 
 static int64

@@ -37,7 +37,7 @@ typedef struct LakeTable
 	char	   *name;
 	char	   *metadata_location;	/* NULL: not in the catalog yet */
 	IcebergMetadata *metadata;
-	const IcebergSchema *schema;	/* the current one */
+	const IcebergSchema *schema;	/* the current one; or what a writer is going to make of it */
 	const IcebergSnapshot *snapshot;	/* the current one, or NULL */
 	IcebergManifest *manifests; /* of the current snapshot */
 	int			nmanifests;
@@ -67,7 +67,14 @@ extern LakeChange *lake_change_begin(LakeTable *t, const char *token);
 extern void lake_change_add(LakeChange *c, const IcebergDataFile *file);	/* data or position deletes; copied */
 extern void lake_change_drop_all(LakeChange *c);	/* every file the table has now (TRUNCATE, resync) */
 extern void lake_change_summary(LakeChange *c, const char *key, const char *value);
-extern void lake_change_property(LakeChange *c, const char *key, const char *value);	/* table property */
+extern void lake_change_property(LakeChange *c, const char *key, const char *value);	/* of the table; NULL: drop */
+
+/*
+ * The table's schema from this change on (its id is chosen); not copied, must
+ * live until the change is written.  last_column_id: the highest field id
+ * that files of this change or earlier ones have.
+ */
+extern void lake_change_schema(LakeChange *c, const IcebergSchema *schema, int last_column_id);
 
 /*
  * Writes the metadata of the change and frees it; the table's new state is
