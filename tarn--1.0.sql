@@ -186,6 +186,31 @@ CREATE FUNCTION tarn.set_table_options(pipeline name, source regclass, options t
 RETURNS void
 AS 'MODULE_PATHNAME', 'tarn_set_table_options' LANGUAGE C VOLATILE STRICT;
 
+-- Notes in WAL where the shape of tables changes, so that the lake follows in the right place.
+CREATE FUNCTION tarn.note_command() RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'tarn_note_command' LANGUAGE C;
+
+CREATE FUNCTION tarn.note_drop() RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'tarn_note_drop' LANGUAGE C;
+
+CREATE FUNCTION tarn.note_rewrite() RETURNS event_trigger
+AS 'MODULE_PATHNAME', 'tarn_note_rewrite' LANGUAGE C;
+
+CREATE EVENT TRIGGER tarn_note_command ON ddl_command_end
+WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER PUBLICATION', 'ALTER TYPE', 'ALTER EXTENSION')
+EXECUTE FUNCTION tarn.note_command();
+
+CREATE EVENT TRIGGER tarn_note_drop ON sql_drop
+EXECUTE FUNCTION tarn.note_drop();
+
+CREATE EVENT TRIGGER tarn_note_rewrite ON table_rewrite
+EXECUTE FUNCTION tarn.note_rewrite();
+
+-- also in sessions that apply replicated changes
+ALTER EVENT TRIGGER tarn_note_command ENABLE ALWAYS;
+ALTER EVENT TRIGGER tarn_note_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER tarn_note_rewrite ENABLE ALWAYS;
+
 -- What the processes know, for the views.
 CREATE FUNCTION tarn.pipeline_status(
 	OUT pipeline_id integer,

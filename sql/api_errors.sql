@@ -74,14 +74,12 @@ SELECT count(*) FROM pg_replication_slots WHERE plugin = 'tarn' AND database = c
 -- tables that cannot be followed are refused, the others go on
 CREATE TABLE keyless (id int, v text);
 CREATE TABLE points (id int PRIMARY KEY, place point);
-CREATE TABLE tags (id int PRIMARY KEY, "Tags" text[]);
 CREATE TABLE fine (id int PRIMARY KEY, v text);
 INSERT INTO keyless VALUES (1, 'one');
 INSERT INTO points VALUES (1, '(1,2)');
-INSERT INTO tags VALUES (1, '{a}');
 INSERT INTO fine VALUES (1, 'one');
-ALTER PUBLICATION errors_good ADD TABLE keyless, points, tags, fine;
-SELECT regress_read.wait_until('SELECT count(*) = 5 FROM tarn.tables');
+ALTER PUBLICATION errors_good ADD TABLE keyless, points, fine;
+SELECT regress_read.wait_until('SELECT count(*) = 4 FROM tarn.tables');
 SELECT tarn.flush('errors') IS NOT NULL AS flushed;
 SELECT "table", state, rows, error, error_at IS NOT NULL AS has_time FROM tarn.tables ORDER BY 1;
 SELECT state, failures, last_error FROM tarn.pipelines;
@@ -89,7 +87,6 @@ SELECT state, failures, last_error FROM tarn.pipelines;
 -- as the error said
 ALTER TABLE keyless REPLICA IDENTITY FULL;
 ALTER TABLE points DROP COLUMN place;
-ALTER PUBLICATION errors_good DROP TABLE tags;
 SELECT tarn.resume('errors');
 SELECT tarn.flush('errors') IS NOT NULL AS flushed;
 SELECT "table", state, rows, error FROM tarn.tables ORDER BY 1;
@@ -100,7 +97,7 @@ IMPORT FOREIGN SCHEMA api_errors FROM SERVER regress_lake INTO regress_read;
 SELECT * FROM regress_read.differing('keyless');
 SELECT * FROM regress_read.differing('points');
 
--- a table whose shape changes stops alone
+-- a table whose shape changes goes on
 ALTER TABLE fine ADD COLUMN more int;
 INSERT INTO fine VALUES (2, 'two', 2);
 UPDATE good SET v = 'goes on';

@@ -103,11 +103,13 @@
 	(XLogRecPtrIsInvalid((slot)->data.restart_lsn) && !XLogRecPtrIsInvalid((slot)->data.invalidated_at))
 #endif
 
-/* A logical message that is on disk when this returns. */
+/* A logical message that is on disk when this returns; and one that belongs to the transaction. */
 #if PG_VERSION_NUM >= 170000
 #define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false, true)
+#define compat_log_transactional(prefix, body, size) LogLogicalMessage(prefix, body, size, true, false)
 #else
 #define compat_log_message(prefix, body, size) LogLogicalMessage(prefix, body, size, false)
+#define compat_log_transactional(prefix, body, size) LogLogicalMessage(prefix, body, size, true)
 #endif
 
 /* Time limits of later versions, which no background process may take from the database or the role. */

@@ -16,7 +16,9 @@
 #include "access/sysattr.h"
 #include "base/compat.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "decode/relation.h"
+#include "lib/stringinfo.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -94,6 +96,79 @@ describe_key(DecodeRelation *rel, Relation relation)
 	}
 }
 
+/*
+ * A filter's node string without the places in the command that made it: the
+ * same filter given again is the same.
+ */
+static void
+describe_expression(StringInfo out, const char *node)
+{
+	static const char place[] = ":location ";
+
+	while (*node != '\0')
+	{
+		const char *next = strstr(node, place);
+
+		if (next == NULL)
+		{
+			appendStringInfoString(out, node);
+			return;
+		}
+		next += sizeof(place) - 1;
+		appendBinaryStringInfo(out, node, next - node);
+		node = next + strspn(next, "-0123456789");
+	}
+}
+
+static void
+describe_filter(DecodeRelation *rel, List *publications)
+{
+	StringInfoData buf;
+	bool		any = false;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, publications)
+	{
+		Publication *pub = lfirst(lc);
+		char	   *filter = published_filter(rel->relid, pub);
+
+		/* one of several is for its own operations */
+		if (list_length(publications) > 1)
+			appendStringInfo(&buf, "%d%d%d:", pub->pubactions.pubinsert, pub->pubactions.pubupdate,
+							 pub->pubactions.pubdelete);
+		if (filter != NULL)
+			describe_expression(&buf, filter);
+		any |= filter != NULL;
+	}
+	rel->filter = any ? buf.data : NULL;
+}
+
+static int
+describe_compare_oids(const ListCell *a, const ListCell *b)
+{
+	return (lfirst_oid(a) > lfirst_oid(b)) - (lfirst_oid(a) < lfirst_oid(b));
+}
+
+/* A partition that comes or goes takes rows along of which nothing is told. */
+static void
+describe_partitions(DecodeRelation *rel, Relation relation)
+{
+	List	   *all;
+	ListCell   *lc;
+
+	if (relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	all = find_all_inheritors(rel->relid, NoLock, NULL);
+	list_sort(all, describe_compare_oids);
+	rel->partitions = palloc(sizeof(Oid) * Max(list_length(all), 1));
+	foreach(lc, all)
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			rel->partitions[rel->npartitions++] = lfirst_oid(lc);
+	}
+}
+
 DecodeRelation *
 relation_describe(Relation relation, const PublishedAs *as, MemoryContext parent)
 {
@@ -115,6 +190,8 @@ relation_describe(Relation relation, const PublishedAs *as, MemoryContext parent
 	rel->pub_truncate = as->pub_truncate;
 	describe_columns(rel, as->publications);
 	describe_key(rel, relation);
+	describe_filter(rel, as->publications);
+	describe_partitions(rel, relation);
 	MemoryContextSwitchTo(old);
 	return rel;
 }
@@ -135,6 +212,9 @@ relation_same(const DecodeRelation *a, const DecodeRelation *b)
 		describe_same_text(a->schema, b->schema) &&
 		describe_same_text(a->table, b->table) &&
 		describe_same_text(a->error, b->error) &&
+		describe_same_text(a->filter, b->filter) &&
+		a->npartitions == b->npartitions &&
+		(a->npartitions == 0 || memcmp(a->partitions, b->partitions, a->npartitions * sizeof(Oid)) == 0) &&
 		equalTupleDescs(a->desc, b->desc) &&
 		memcmp(a->published, b->published, a->desc->natts * sizeof(bool)) == 0 &&
 		memcmp(a->key, b->key, a->desc->natts * sizeof(bool)) == 0;

@@ -20,9 +20,11 @@
 #include "base/options.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
+#include "decode/note.h"
 #include "decode/relation.h"
 #include "decode/sink.h"
 #include "decode/wire_json.h"
+#include "mb/pg_wchar.h"
 #include "replication/logical.h"
 #include "replication/origin.h"
 #include "replication/output_plugin.h"
@@ -205,7 +207,7 @@ plugin_commit(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr com
 
 /* First change of a table in a transaction, or of a new description. */
 static bool
-plugin_introduce(Plugin *plugin, PublishedRelation *published)
+plugin_introduce(Plugin *plugin, PublishedRelation *published, XLogRecPtr lsn)
 {
 	ChangeSink *sink = plugin->sink;
 
@@ -218,17 +220,17 @@ plugin_introduce(Plugin *plugin, PublishedRelation *published)
 	if (published->wanted && !published->announced)
 	{
 		published->announced = true;
-		sink->ops->relation(sink, &published->rel);
+		sink->ops->relation(sink, &plugin->txn, lsn, &published->rel);
 	}
 	return published->wanted;
 }
 
 static inline bool
-plugin_wanted(Plugin *plugin, PublishedRelation *published)
+plugin_wanted(Plugin *plugin, PublishedRelation *published, XLogRecPtr lsn)
 {
 	if (likely(published->wanted_txn == plugin->txn_number && published->announced))
 		return published->wanted;
-	return plugin_introduce(plugin, published);
+	return plugin_introduce(plugin, published, lsn);
 }
 
 static inline bool
@@ -329,7 +331,7 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	}
 	decode_current_relid = leaf->published->rel.relid;
 	old = MemoryContextSwitchTo(plugin->change_context);
-	if (!plugin_wanted(plugin, leaf->published) || !plugin_publishes(leaf, change->action))
+	if (!plugin_wanted(plugin, leaf->published, change->lsn) || !plugin_publishes(leaf, change->action))
 		goto done;
 
 	if (change->data.tp.oldtuple != NULL)
@@ -400,7 +402,7 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 			continue;
 		}
 		decode_current_relid = leaf->published->rel.relid;
-		if (!plugin_wanted(plugin, leaf->published) || !leaf->pub_truncate)
+		if (!plugin_wanted(plugin, leaf->published, change->lsn) || !leaf->pub_truncate)
 			continue;
 		if (leaf->published->rel.relid == leaf->relid)
 			rels[nrels++] = &leaf->published->rel;
@@ -420,6 +422,87 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	decode_current_relid = InvalidOid;
 }
 
+/* The table as the catalogs show it now, to the sink; *lost: its rows changed in a way that cannot be told. */
+static void
+plugin_look(Plugin *plugin, Oid relid, XLogRecPtr lsn, const char *lost)
+{
+	Relation	relation = RelationIdGetRelation(relid);
+	LeafRelation *leaf;
+
+	if (!RelationIsValid(relation))
+		return;
+	leaf = relation_cache_get(plugin->relations, relation);
+	if (leaf->published != NULL)
+	{
+		bool		announced = leaf->published->announced;
+
+		decode_current_relid = leaf->published->rel.relid;
+		if (plugin_wanted(plugin, leaf->published, lsn) && (lost != NULL || !announced))
+		{
+			plugin_need_begin(plugin);
+			if (lost != NULL)
+				plugin->sink->ops->lost(plugin->sink, &plugin->txn, lsn, &leaf->published->rel, lost);
+		}
+		decode_current_relid = InvalidOid;
+	}
+	RelationClose(relation);
+}
+
+/* The published table whose rows a table's are. */
+static Oid
+plugin_published(Plugin *plugin, Oid relid)
+{
+	Relation	relation = RelationIdGetRelation(relid);
+	LeafRelation *leaf;
+
+	if (!RelationIsValid(relation))
+		return InvalidOid;
+	leaf = relation_cache_get(plugin->relations, relation);
+	RelationClose(relation);
+	return leaf->published != NULL ? leaf->published->rel.relid : InvalidOid;
+}
+
+static void
+plugin_refresh(Plugin *plugin, XLogRecPtr lsn)
+{
+	int			n;
+	Oid		   *relids = plugin->sink->ops->tables(plugin->sink, &n);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (!relation_cache_current(plugin->relations, relids[i]))
+			plugin_look(plugin, relids[i], lsn, NULL);
+	}
+}
+
+/* A note that an event trigger left (note.h). */
+static void
+plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
+{
+	char	   *text = pnstrdup(body, Min(size, NOTE_REASON_LENGTH + 32));
+	const ChangeSinkOps *ops = plugin->sink->ops;
+	char	   *end;
+	Oid			relid;
+
+	if (ops->tables == NULL)
+		return;
+	if (strncmp(text, NOTE_LOST, strlen(NOTE_LOST)) == 0)
+	{
+		relid = (Oid) strtoul(text + strlen(NOTE_LOST), &end, 10);
+		if (*end == ' ')
+			plugin_look(plugin, relid, lsn, pg_verifymbstr(end + 1, strlen(end + 1), true) ? end + 1 :
+						"its rows changed in a way that cannot be followed");
+		return;
+	}
+	if (strncmp(text, NOTE_REWRITTEN, strlen(NOTE_REWRITTEN)) == 0)
+	{
+		relid = plugin_published(plugin, (Oid) strtoul(text + strlen(NOTE_REWRITTEN), &end, 10));
+		if (OidIsValid(relid) && (ops->wants == NULL || ops->wants(plugin->sink, relid, &plugin->txn)))
+			ops->rewritten(plugin->sink, &plugin->txn, lsn, relid);
+	}
+	plugin_refresh(plugin, lsn);
+}
+
 static void
 plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
 			   bool transactional, const char *prefix, Size size, const char *body)
@@ -427,6 +510,15 @@ plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr ls
 	Plugin	   *plugin = ctx->output_plugin_private;
 	MemoryContext old;
 
+	if (strcmp(prefix, NOTE_PREFIX) == 0)
+	{
+		old = MemoryContextSwitchTo(plugin->change_context);
+		if (transactional)
+			plugin_note(plugin, lsn, body, size);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(plugin->change_context);
+		return;
+	}
 	if (plugin->sink->ops->message == NULL)
 		return;
 	old = MemoryContextSwitchTo(plugin->change_context);

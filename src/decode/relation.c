@@ -274,6 +274,22 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 	MemoryContextSwitchTo(old);
 }
 
+bool
+relation_cache_current(RelationCache *cache, Oid relid)
+{
+	LeafRelation *leaf = hash_search(cache->leaves, &relid, HASH_FIND, NULL);
+
+	if (leaf == NULL || !leaf_relation_valid(leaf))
+		return false;
+	if (leaf->published == NULL)
+		return true;
+
+	/* a partition of a partition may have gone, of which the root is not told */
+	if (leaf->published->rel.partitions != NULL)
+		leaf->published->valid = false;
+	return leaf->published->valid && leaf->published->announced;
+}
+
 LeafRelation *
 relation_cache_lookup(RelationCache *cache, Relation relation)
 {

@@ -80,6 +80,9 @@ typedef struct RelationCache
 /* In a context below `parent`; goes away with it. */
 extern RelationCache *relation_cache_create(MemoryContext parent, List *names, bool missing_ok);
 
+/* Is there nothing new to tell of the table?  (Of a partitioned one that is never sure.) */
+extern bool relation_cache_current(RelationCache *cache, Oid relid);
+
 /* Out of line part of relation_cache_get. */
 extern LeafRelation *relation_cache_lookup(RelationCache *cache, Relation relation);
 

@@ -12,7 +12,10 @@
  * called for a transaction without published changes (commit alone with
  * `empty` set, so that progress is seen).  `relation` is called before
  * the first change of a relation, and again after it changed shape; it may
- * come before `begin`, when the change's operation is not published.
+ * come before `begin`, when the change's operation is not published.  A
+ * command that changed the shape of tables leaves a message in its transaction
+ * (decode/note.h), at which `relation` is called too: so a sink with `tables`
+ * hears of it though no row follows.
  *
  * An ERROR out of a sink ends this decoding; decode_current_relid then names
  * the table whose change it was.
@@ -66,6 +69,9 @@ typedef struct DecodeRelation
 	bool		pub_update;
 	bool		pub_delete;
 	bool		pub_truncate;
+	char	   *filter;			/* the publications' row filters as text that changes when they do, or NULL */
+	int			npartitions;	/* leaves of a partitioned table that is published as itself */
+	Oid		   *partitions;		/* ascending */
 	char	   *error;			/* why this table cannot be followed (contradicting column lists), or NULL */
 	uint32		generation;		/* grows each time the entry is rebuilt */
 	void	   *sink_private;	/* the sink's; NULL after each rebuild */
@@ -95,10 +101,11 @@ typedef struct ChangeSink ChangeSink;
 
 typedef struct ChangeSinkOps
 {
-	/* NULL where the sink does not care: startup, message, shutdown, wants, unpublished */
+	/* NULL where the sink does not care: startup, message, shutdown, wants, unpublished, rewritten, tables */
 	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
-	void		(*relation) (ChangeSink *sink, DecodeRelation *rel);
+	/* lsn: of the change that comes next */
+	void		(*relation) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, DecodeRelation *rel);
 	void		(*insert) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 						   DecodeRelation *rel, const DecodeRow *new_row);
 	/* old_row: NULL (key unchanged), the old key, or with FULL the old row; other attributes are null */
@@ -136,6 +143,16 @@ typedef struct ChangeSinkOps
 	 * Once for each table in each transaction.
 	 */
 	void		(*unpublished) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid);
+
+	/*
+	 * The rows of the table were rewritten by a change of types that kept the
+	 * values, as far as a number widened is the same number.  Comes before
+	 * `relation` with the new types.
+	 */
+	void		(*rewritten) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid);
+
+	/* The tables whose shape the sink wants to hear of at once; in the current context. */
+	Oid		   *(*tables) (ChangeSink *sink, int *n);
 } ChangeSinkOps;
 
 struct ChangeSink

@@ -48,7 +48,7 @@ typedef struct WireJson
 } WireJson;
 
 static void
-wire_json_relation(ChangeSink *sink, DecodeRelation *rel)
+wire_json_relation(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, DecodeRelation *rel)
 {
 	MemoryContext old;
 	WireColumn *columns;

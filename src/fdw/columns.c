@@ -7,6 +7,9 @@
  * type promotes to, or, over a lake string, any type: the text then goes
  * through that type's input function.
  *
+ * Columns are bound by name, because the foreign table is the user's and may
+ * be written by hand; the table's older schemas tell of names that changed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -89,10 +92,30 @@ column_filterable(const ColumnConvert *convert, const IcebergField *field, const
 	}
 }
 
+/*
+ * The field of a name; or, when no field has that name now, the one that had
+ * it last: a foreign table declared before a column was renamed goes on.
+ * *dropped: there was one, and it is gone.
+ */
 static const IcebergField *
-column_field(const LakeTable *table, const char *name)
+column_field(const LakeTable *table, const char *name, bool *dropped)
 {
-	return iceberg_schema_field_named(table->schema, name);
+	const IcebergField *field = iceberg_schema_field_named(table->schema, name);
+	const IcebergMetadata *m = table->metadata;
+
+	*dropped = false;
+	/* schemas are in the order of their making */
+	for (int i = m->nschemas - 1; field == NULL && i >= 0; i--)
+	{
+		const IcebergField *old = iceberg_schema_field_named(m->schemas[i], name);
+
+		if (old == NULL)
+			continue;
+		field = iceberg_schema_field(table->schema, old->id);
+		*dropped = field == NULL;
+		break;
+	}
+	return field;
 }
 
 /* NULL-terminated names of the table's columns, for the hint. */
@@ -107,10 +130,17 @@ column_candidates(const LakeTable *table)
 }
 
 static void
-column_missing(Relation rel, AttrNumber attno, const char *name, const LakeTable *table)
+column_missing(Relation rel, AttrNumber attno, const char *name, const LakeTable *table, bool dropped)
 {
 	const char *closest = option_closest(name, column_candidates(table));
 
+	if (dropped)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+				 errmsg("column \"%s\" of foreign table \"%s\" is not in lake table \"%s.%s\" any more",
+						NameStr(TupleDescAttr(RelationGetDescr(rel), attno - 1)->attname),
+						RelationGetRelationName(rel), table->namespace, table->name),
+				 errhint("Run ALTER FOREIGN TABLE ... DROP COLUMN, or import the foreign table anew.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
 			 errmsg("column \"%s\" of foreign table \"%s\" is not in lake table \"%s.%s\"",
@@ -146,11 +176,12 @@ fdw_column_bind(FdwColumn *c, Relation rel, AttrNumber attno,
 				const LakeTable *table, MemoryContext context)
 {
 	char	   *name = fdw_column_name(rel, attno);
-	const IcebergField *field = column_field(table, name);
+	bool		dropped;
+	const IcebergField *field = column_field(table, name, &dropped);
 	char	   *reason;
 
 	if (field == NULL)
-		column_missing(rel, attno, name, table);
+		column_missing(rel, attno, name, table, dropped);
 	else if (!column_setup(c, rel, attno, field, table, context, &reason))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
@@ -165,7 +196,8 @@ bool
 fdw_column_try(FdwColumn *c, Relation rel, AttrNumber attno,
 			   const LakeTable *table, MemoryContext context)
 {
-	const IcebergField *field = column_field(table, fdw_column_name(rel, attno));
+	bool		dropped;
+	const IcebergField *field = column_field(table, fdw_column_name(rel, attno), &dropped);
 	char	   *reason;
 
 	return field != NULL && column_setup(c, rel, attno, field, table, context, &reason);

@@ -221,7 +221,11 @@ set_schema(IcebergMetadata *m, const IcebergSchema *schema)
 
 	m->current_schema_id = schema->schema_id;
 	for (int i = 0; i < schema->nfields; i++)
+	{
 		m->last_column_id = Max(m->last_column_id, schema->fields[i].id);
+		if (schema->fields[i].node != NULL)
+			m->last_column_id = Max(m->last_column_id, lake_node_max_id(schema->fields[i].node));
+	}
 	if (iceberg_metadata_schema(m, schema->schema_id) != NULL)
 		return;
 	schemas = palloc(sizeof(IcebergSchema *) * (m->nschemas + 1));

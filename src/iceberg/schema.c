@@ -300,34 +300,16 @@ iceberg_schema_field(const IcebergSchema *schema, int id)
 	return NULL;
 }
 
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static bool
-same_field(const IcebergField *a, const IcebergField *b)
-{
-	return a->id == b->id && a->required == b->required && a->supported == b->supported &&
-		strcmp(a->name, b->name) == 0 &&
-		(a->supported ? lake_type_equal(a->type, b->type) : same_text(a->type_json, b->type_json)) &&
-		same_text(a->doc, b->doc) && same_text(a->initial_default, b->initial_default) &&
-		same_text(a->write_default, b->write_default);
-}
-
 bool
 iceberg_schema_equal(const IcebergSchema *a, const IcebergSchema *b)
 {
-	if (a->nfields != b->nfields || a->nidentifiers != b->nidentifiers)
+	IcebergSchema x = *a;
+	IcebergSchema y = *b;
+
+	if (a->nfields != b->nfields)
 		return false;
-	for (int i = 0; i < a->nfields; i++)
-		if (!same_field(&a->fields[i], &b->fields[i]))
-			return false;
-	for (int i = 0; i < a->nidentifiers; i++)
-		if (a->identifiers[i] != b->identifiers[i])
-			return false;
-	return true;
+	x.schema_id = y.schema_id = 0;
+	return strcmp(iceberg_schema_text(&x), iceberg_schema_text(&y)) == 0;
 }
 
 const IcebergField *

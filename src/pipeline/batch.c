@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "pipeline/batch.h"
+#include "pipeline/evolve.h"
 #include "pipeline/tables.h"
 
 /* Memory is counted again after so many rows, or bytes of one row. */
@@ -39,7 +40,21 @@ new_vector(TableBatch *b, const TableColumn *c)
 	return column_vector_create(b->context, c->convert.type, FIRST_ROWS);
 }
 
-static TableBatch *
+/* Buffers for the table's columns. */
+void
+batch_vectors_create(PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+
+	b->columns = MemoryContextAlloc(b->context, sizeof(ColumnVector *) * Max(t->ncolumns, 1));
+	for (int i = 0; i < t->ncolumns; i++)
+		b->columns[i] = new_vector(b, &t->columns[i]);
+	b->keys = MemoryContextAlloc(b->context, sizeof(ColumnVector *) * Max(t->nkeys, 1));
+	for (int k = 0; k < t->nkeys; k++)
+		b->keys[k] = new_vector(b, &t->columns[t->keys[k]]);
+}
+
+TableBatch *
 batch_table(PipelineTable *t)
 {
 	MemoryContext context;
@@ -50,16 +65,11 @@ batch_table(PipelineTable *t)
 	context = AllocSetContextCreate(t->context, "tarn table batch", ALLOCSET_DEFAULT_SIZES);
 	b = MemoryContextAllocZero(context, sizeof(TableBatch));
 	b->context = context;
-	b->columns = MemoryContextAlloc(context, sizeof(ColumnVector *) * Max(t->ncolumns, 1));
-	for (int i = 0; i < t->ncolumns; i++)
-		b->columns[i] = new_vector(b, &t->columns[i]);
-	b->keys = MemoryContextAlloc(context, sizeof(ColumnVector *) * Max(t->nkeys, 1));
-	for (int k = 0; k < t->nkeys; k++)
-		b->keys[k] = new_vector(b, &t->columns[t->keys[k]]);
 	b->marks_capacity = b->deletes_capacity = 64;
 	b->marks = MemoryContextAlloc(context, b->marks_capacity);
 	b->delete_at = MemoryContextAlloc(context, b->deletes_capacity * sizeof(uint32));
 	t->batch = b;
+	batch_vectors_create(t);
 	return b;
 }
 
@@ -131,6 +141,29 @@ static inline bool
 over_limit(const Batch *batch)
 {
 	return batch->used > batch->limit / 3 * 2 || batch->bytes > batch->limit / 3 * 4;
+}
+
+/* What they hold was written. */
+void
+batch_vectors_free(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+
+	for (int i = 0; i < t->ncolumns; i++)
+	{
+		column_vector_free(b->columns[i]);
+		pfree(b->columns[i]);
+	}
+	for (int k = 0; k < t->nkeys; k++)
+	{
+		column_vector_free(b->keys[k]);
+		pfree(b->keys[k]);
+	}
+	pfree(b->columns);
+	pfree(b->keys);
+	batch->bytes -= b->bytes;
+	batch->used -= b->used;
+	b->bytes = b->used = 0;
 }
 
 static void
@@ -332,14 +365,7 @@ sink_table(const DecodeRelation *rel)
 {
 	PipelineTable *t = rel->sink_private;
 
-	return t && t->stop_error == NULL ? t : NULL;
-}
-
-static void
-stop_table(PipelineTable *t, const char *error)
-{
-	if (t->stop_error == NULL)
-		t->stop_error = MemoryContextStrdup(t->context, error);
+	return t && t->opened && t->stop_error == NULL && t->copy_reason == NULL ? t : NULL;
 }
 
 static void
@@ -352,7 +378,7 @@ sink_begin(ChangeSink *sink, const DecodeTxn *txn)
 }
 
 static void
-sink_relation(ChangeSink *sink, DecodeRelation *rel)
+sink_relation(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, DecodeRelation *rel)
 {
 	Batch	   *batch = (Batch *) sink;
 	PipelineTable *t = pipeline_find_table(batch->pipeline, rel->relid);
@@ -361,11 +387,35 @@ sink_relation(ChangeSink *sink, DecodeRelation *rel)
 	if (t == NULL || !t->opened || (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP))
 		return;
 	rel->sink_private = t;
-	if (rel->error)
-		stop_table(t, rel->error);
-	else if (!pipeline_table_same_shape(t, rel))
-		stop_table(t, psprintf("table %s changed its columns or its replica identity",
-							   quote_qualified_identifier(t->schema, t->table)));
+	if (sink_table(rel))
+		evolve_described(batch, t, txn, lsn, rel);
+}
+
+static void
+sink_rewritten(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid)
+{
+	PipelineTable *t = pipeline_find_table(((Batch *) sink)->pipeline, relid);
+
+	if (t && t->opened)
+		t->rewritten = txn->xid;
+}
+
+static Oid *
+sink_tables(ChangeSink *sink, int *n)
+{
+	Batch	   *batch = (Batch *) sink;
+	Oid		   *relids = palloc(sizeof(Oid) * Max(list_length(batch->pipeline->tables), 1));
+	ListCell   *lc;
+
+	*n = 0;
+	foreach(lc, batch->pipeline->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (t->opened && t->stop_error == NULL && t->copy_reason == NULL)
+			relids[(*n)++] = t->relid;
+	}
+	return relids;
 }
 
 /* Commits before the table's position are in the lake already. */
@@ -438,6 +488,7 @@ truncate_table(Batch *batch, PipelineTable *t)
 	b->files = NIL;
 	b->truncated = true;
 	b->killed = false;
+	b->killed_rows = NIL;
 	if (t->index)
 		keyindex_truncate(t->index);
 	batch->changed = true;
@@ -469,7 +520,7 @@ sink_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 	PipelineTable *t = sink_table(rel);
 
 	if (t)
-		stop_table(t, reason);
+		evolve_copy_anew(t, reason, false);
 }
 
 /* Left the publications and changed: if it comes back, it lacks what was missed. */
@@ -479,8 +530,7 @@ sink_unpublished(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid rel
 	PipelineTable *t = pipeline_find_table(((Batch *) sink)->pipeline, relid);
 
 	if (t && t->opened)
-		stop_table(t, psprintf("table %s was changed while it was in none of the publications",
-							   quote_qualified_identifier(t->schema, t->table)));
+		evolve_copy_anew(t, "it was changed while it was in none of the publications", true);
 }
 
 static void
@@ -507,6 +557,8 @@ static const ChangeSinkOps batch_ops = {
 	.wants = sink_wants,
 	.lost = sink_lost,
 	.unpublished = sink_unpublished,
+	.rewritten = sink_rewritten,
+	.tables = sink_tables,
 };
 
 Batch *

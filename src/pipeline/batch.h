@@ -67,6 +67,7 @@ struct TableBatch
 	List	   *encoding;		/* EncoderFile *: finished, entries not in `files` yet */
 	List	   *dropped_files;	/* char *: written, then truncated away */
 	bool		killed;			/* the key index holds rows deleted since the last commit */
+	List	   *killed_rows;	/* KilledRows *: those that an index of another key held */
 	uint32		unchecked;		/* rows since the memory was last counted */
 	size_t		bytes;			/* held, at the last count */
 	size_t		used;			/* of them by values */
@@ -100,6 +101,11 @@ typedef struct Batch
 } Batch;
 
 extern Batch *batch_create(Pipeline *p, size_t limit);
+
+/* A table's changes, made when there are none; and its buffers, for when columns change (evolve.c). */
+extern TableBatch *batch_table(PipelineTable *t);
+extern void batch_vectors_create(PipelineTable *t);
+extern void batch_vectors_free(Batch *batch, PipelineTable *t);
 
 /* Forget a table's changes (after a flush, or to give up). */
 extern void batch_table_free(PipelineTable *t);

@@ -26,9 +26,11 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -39,6 +41,7 @@
 #include "base/failpoint.h"
 #include "decode/sink.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/shape.h"
 #include "pipeline/tables.h"
 #include "pipeline/write.h"
 
@@ -112,6 +115,42 @@ copy_filenode_then(Oid relid, Oid *filenode)
 	return HeapTupleIsValid(tuple);
 }
 
+/*
+ * Had the table the same columns under the snapshot?  Else the copy would have
+ * a shape that the stream comes to only later.
+ */
+static bool
+copy_same_then(Oid relid, TupleDesc now)
+{
+	Relation	pg_attribute = table_open(AttributeRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			n = 0;
+	bool		same = true;
+
+	ScanKeyInit(&keys[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&keys[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber, F_INT2GT, Int16GetDatum(0));
+	scan = systable_beginscan(pg_attribute, AttributeRelidNumIndexId, true, GetActiveSnapshot(), 2, keys);
+	while (same && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_attribute then = (Form_pg_attribute) GETSTRUCT(tuple);
+		Form_pg_attribute att;
+
+		same = then->attnum <= now->natts;
+		if (!same)
+			break;
+		att = TupleDescAttr(now, then->attnum - 1);
+		same = then->attisdropped == att->attisdropped && then->atttypid == att->atttypid &&
+			then->atttypmod == att->atttypmod && then->attnotnull == att->attnotnull &&
+			strcmp(NameStr(then->attname), NameStr(att->attname)) == 0;
+		n++;
+	}
+	systable_endscan(scan);
+	table_close(pg_attribute, AccessShareLock);
+	return same && n == now->natts;
+}
+
 static void
 copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 {
@@ -126,6 +165,8 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 	if (t == NULL)
 		elog(ERROR, "table %u does not belong to the pipeline any more", shared->relid);
 	o->t = t;
+	/* its shape stays from here on */
+	LockRelationOid(t->relid, AccessShareLock);
 	if (!pipeline_table_open(run->pipeline, t, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -133,7 +174,7 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 	pipeline_table_lake(run->pipeline, t);
 
 	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);
-	if (o->rel == NULL || !pipeline_table_same_shape(t, o->rel))
+	if (o->rel == NULL || shape_fingerprint(t->shape) != shared->shape || !copy_same_then(t->relid, o->rel->desc))
 		copy_changed(t);
 	o->context = CurrentMemoryContext;
 	o->filter = decode_filter_open(o->rel, run->pipeline->publications, o->context);

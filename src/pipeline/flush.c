@@ -24,9 +24,11 @@
 
 #include "base/failpoint.h"
 #include "iceberg/deletes.h"
+#include "pipeline/evolve.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
+#include "pipeline/shape.h"
 #include "pipeline/tables.h"
 #include "pipeline/write.h"
 
@@ -96,7 +98,20 @@ write_deletes(Batch *batch, PipelineTable *t)
 	MemoryContext old;
 	IcebergDataFile *file;
 
-	keyindex_killed(t->index, killed_to_writer, writer);
+	if (t->index)
+		keyindex_killed(t->index, killed_to_writer, writer);
+	else
+	{
+		/* the key changed, and nobody asked for an index of the new one */
+		ListCell   *lc;
+
+		foreach(lc, t->batch->killed_rows)
+		{
+			const KilledRows *rows = lfirst(lc);
+
+			killed_to_writer(rows->path, rows->positions, rows->n, writer);
+		}
+	}
 	old = MemoryContextSwitchTo(t->batch->context);
 	file = palloc0(sizeof(IcebergDataFile));
 	iceberg_delete_writer_finish(writer, file);
@@ -120,13 +135,15 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	if (b->killed)
 		write_deletes(batch, t);
 	*garbage = list_concat(*garbage, b->dropped_files);
-	if (b->files == NIL && !b->truncated)
+	if (b->files == NIL && !b->truncated && !t->reshaped)
 		return NULL;
 	change = lake_change_begin(t->lake, batch->pipeline->flush_token);
 	if (b->truncated)
 		lake_change_drop_all(change);
 	foreach(lc, b->files)
 		lake_change_add(change, lfirst(lc));
+	if (t->reshaped)
+		shape_change_lake(t, change, t->shape->lsn);
 	add_summary(change, batch->pipeline, lsn);
 	return lake_change_write(change, garbage);
 }
@@ -174,6 +191,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 		else if (t->state == TABLE_CATCHUP)
 			registry_catchup(p->id, t->relid, caught_up(p, t, upto), Max(upto, t->lsn));
 	}
+	evolve_commit(p, upto);
 	registry_add_garbage(p->lake_name, garbage);
 	FAILPOINT("flush-before-commit");
 	pipeline_commit();
@@ -193,6 +211,8 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 
 		lake_table_free(t->lake);
 		t->lake = tables[i].after;
+		t->lake->namespace = t->namespace;	/* it may just have been renamed */
+		t->lake->name = t->name;
 		if (t->index)
 			keyindex_settle(t->index);
 	}
@@ -203,9 +223,8 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 		batch_table_free(t);
 		if (t->stop_error)
 		{
-			t->state = TABLE_STOPPED;
-			t->stop_error = NULL;
 			pipeline_table_close(t);
+			t->state = TABLE_STOPPED;
 		}
 		else if (t->state == TABLE_CATCHUP)
 		{
@@ -214,6 +233,7 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 			t->lsn = Max(upto, t->lsn);
 		}
 	}
+	evolve_adopt(p, upto);
 	if (upto > p->lsn)
 		p->lsn = upto;
 	p->last_commit = GetCurrentTimestamp();
@@ -240,9 +260,12 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	foreach(lc, p->tables)
 	{
 		batch->current = lfirst(lc);
+		if (batch->current->copy_reason)
+			evolve_discard(batch->current, &garbage);
 		if (batch->current->batch)
 			batch_write(batch, batch->current);
 	}
+	batch->current = NULL;
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);
@@ -291,6 +314,8 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
 		lake_change_drop_all(change);
 	for (int i = 0; i < nfiles; i++)
 		lake_change_add(change, &files[i]);
+	/* also when the shape is the same: transactions that commit later may show an older one */
+	shape_change_lake(t, change, lsn);
 	add_summary(change, p, lsn);
 	after = lake_change_write(change, &garbage);
 
@@ -299,6 +324,8 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
 	pipeline_begin();
 	MemoryContextSwitchTo(t->context);
 	lake_commit(&lake, &after, 1);
+	if (t->new_schema)
+		evolve_rename(p, list_make1(t));
 	registry_copy_end(p->id, t->relid, lsn, lake_table_rows(after), lake_table_files(after));
 	registry_add_garbage(p->lake_name, garbage);
 	pipeline_commit();

@@ -71,6 +71,9 @@ extern uint32 keyindex_add_file(KeyIndex *index, const char *path, uint32 nrows)
 extern void keyindex_grow_file(KeyIndex *index, uint32 file, uint32 more);
 extern const char *keyindex_file_path(KeyIndex *index, uint32 file);
 
+/* Number of a data file by its path, which must be there; slow. */
+extern uint32 keyindex_find_file(KeyIndex *index, const char *path);
+
 /* Keys of rows first_row.. of a file, in any order of hash. Sorted and written to a segment here. */
 extern void keyindex_add(KeyIndex *index, uint32 file, uint32 first_row, const KeyHash *keys, uint32 n);
 

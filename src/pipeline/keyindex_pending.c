@@ -63,6 +63,20 @@ keyindex_file_path(KeyIndex *index, uint32 file)
 	return f->path;
 }
 
+uint32
+keyindex_find_file(KeyIndex *index, const char *path)
+{
+	uint32		id = 0;
+	KeyFile    *file;
+
+	while ((file = files_next(index->files, &id)) != NULL)
+	{
+		if (strcmp(file->path, path) == 0)
+			return file->id;
+	}
+	elog(ERROR, "key index has no data file \"%s\"", path);
+}
+
 static void
 grow_pending(KeyIndex *index, uint32 n)
 {

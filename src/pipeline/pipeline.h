@@ -77,6 +77,7 @@ typedef struct TableColumn
 } TableColumn;
 
 typedef struct TableBatch TableBatch;	/* batch.h */
+typedef struct TableShape TableShape;	/* shape.h */
 
 typedef struct PipelineTable
 {
@@ -90,8 +91,10 @@ typedef struct PipelineTable
 	char		copy_token[TOKEN_LENGTH + 1];	/* copy: its files; "" none */
 	WriteOptions write;
 
-	/* set up by pipeline_table_open */
+	/* set up by pipeline_table_open and _follow; columns only once the source is described */
 	bool		opened;
+	TableShape *shape;			/* of the lake table, or what it becomes with the next commit */
+	int			last_field_id;	/* highest that a file may have */
 	int			ncolumns;
 	TableColumn *columns;
 	ParquetColumn *parquet;		/* the same, for the writer */
@@ -104,7 +107,17 @@ typedef struct PipelineTable
 	KeyIndex   *index;			/* opened at the first need */
 	bool		index_fresh;	/* rebuilt by this process */
 	TableBatch *batch;			/* changes since the last commit; NULL: none */
-	char	   *stop_error;		/* set while decoding: to be stopped at the next flush */
+
+	/* set while decoding, for the next flush */
+	char	   *stop_error;		/* to be stopped */
+	char	   *copy_reason;	/* to be copied anew */
+	bool		keep_batch;		/* ... and what the batch has is good all the same */
+	bool		reshaped;		/* the lake table's schema and properties change */
+	bool		rekeyed;		/* the key index on disk is of another key */
+	char	   *new_schema;		/* the source was renamed, or NULL */
+	char	   *new_table;
+	TransactionId rewritten;	/* whose rewriting kept the numbers */
+	XLogRecPtr	leaving;		/* not published any more: followed until there */
 	MemoryContext context;		/* of the opened part */
 } PipelineTable;
 

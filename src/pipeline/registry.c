@@ -385,6 +385,40 @@ registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason)
 }
 
 void
+registry_rename_table(int32 pipeline_id, Oid relid, const char *schema, const char *table,
+					  const char *namespace, const char *name)
+{
+	Oid			types[] = {INT4OID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(schema),
+		CStringGetTextDatum(table), CStringGetTextDatum(namespace),
+	CStringGetTextDatum(name)};
+
+	(void) execute_write("UPDATE tarn.pipeline_table SET source_schema = $3::name, source_table = $4::name, "
+						 "namespace = $5, table_name = $6 WHERE pipeline_id = $1 AND relid = $2",
+						 6, types, values, NULL, SPI_OK_UPDATE, -1);
+}
+
+bool
+registry_lake_table_taken(const char *lake, const char *namespace, const char *name)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(lake), CStringGetTextDatum(namespace), CStringGetTextDatum(name)};
+
+	return execute_write("SELECT FROM tarn.pipeline_table WHERE lake = $1::name AND namespace = $2 AND table_name = $3",
+						 3, types, values, NULL, SPI_OK_SELECT, -1) > 0;
+}
+
+void
+registry_forget_table(int32 pipeline_id, Oid relid)
+{
+	Oid			types[] = {INT4OID, OIDOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid)};
+
+	(void) execute_write("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid = $2",
+						 2, types, values, NULL, SPI_OK_DELETE, -1);
+}
+
+void
 registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token)
 {
 	Oid			types[] = {INT4OID, TEXTOID, LSNOID, TEXTOID};

@@ -44,8 +44,11 @@ extern List *registry_all(void);
  * Brings tarn.pipeline_table in line with what the publications publish now:
  * new tables begin in state copy (or stopped, with what is wrong with them),
  * tables that are not published any more are forgotten (their lake data
- * stay).  A lake table that another pipeline writes raises
- * ERRCODE_OBJECT_IN_USE.  True when something changed.
+ * stay).  Not so those that follow the stream, which may not have come to the
+ * place where they left: the worker knows (PipelineTable.leaving).  A new
+ * table whose lake name such a one still has waits for that.  A lake table
+ * that another pipeline writes raises ERRCODE_OBJECT_IN_USE.  True when
+ * something changed.
  */
 extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications);
 
@@ -81,6 +84,14 @@ extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
  * REQUEST_RELOAD after it has committed.
  */
 extern bool registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason);
+
+/* New names of a table: at the source, and in the lake. */
+extern void registry_rename_table(int32 pipeline_id, Oid relid, const char *schema, const char *table,
+								  const char *namespace, const char *name);
+extern bool registry_lake_table_taken(const char *lake, const char *namespace, const char *name);
+
+/* The pipeline does not mirror the table any more; its lake table stays. */
+extern void registry_forget_table(int32 pipeline_id, Oid relid);
 
 /*
  * A flush: the pipeline's row from old_token to new_token (exactly one row

@@ -20,9 +20,12 @@
 
 #include "base/failpoint.h"
 #include "lake/scan.h"
-#include "parquet/reader.h"
 #include "pipeline/batch.h"
+#include "pipeline/evolve.h"
 #include "pipeline/keyhash.h"
+
+/* Rows of a file that are read at once. */
+#define EARLY_ROWS 65536
 
 char *
 table_index_folder(const Pipeline *p, Oid relid)
@@ -108,36 +111,50 @@ build_from_lake(PipelineTable *t, KeyIndex *index)
 	MemoryContextDelete(context);
 }
 
+/*
+ * The keys of a file that this flush wrote early, which no snapshot has yet.
+ * It may have the columns of before a change of the table's shape.
+ */
 static void
-input_read(void *arg, uint64 offset, size_t size, void *buffer)
+add_early_file(PipelineTable *t, KeyIndex *index, const IcebergDataFile *f)
 {
-	store_read(arg, offset, size, buffer);
-}
-
-/* The keys of a file that this flush wrote early, which no snapshot has yet. */
-static void
-add_early_file(Pipeline *p, PipelineTable *t, KeyIndex *index, const IcebergDataFile *f)
-{
-	StoreReader *source = store_reader(p->lake->store, f->path, f->file_size);
-	ParquetInput input = {input_read, source, (uint64) f->file_size, f->path};
-	ParquetReader *reader = parquet_reader_open(&input);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn index build file", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	ColumnVector **columns = palloc(sizeof(ColumnVector *) * Max(t->nkeys, 1));
+	uint64	   *positions = palloc(sizeof(uint64) * EARLY_ROWS);
 	uint32		file = keyindex_add_file(index, f->path, (uint32) f->record_count);
 
 	for (int k = 0; k < t->nkeys; k++)
-		columns[k] = column_vector_create(CurrentMemoryContext, t->columns[t->keys[k]].convert.type, 1024);
-	for (int g = 0; g < parquet_reader_nrow_groups(reader); g++)
+		columns[k] = column_vector_create(context, t->columns[t->keys[k]].convert.type, 1024);
+	for (uint32 first = 0; first < (uint32) f->record_count; first += EARLY_ROWS)
 	{
-		/* this file is our own: leaf i is column i */
+		uint32		n = Min(EARLY_ROWS, (uint32) f->record_count - first);
+
+		for (uint32 i = 0; i < n; i++)
+			positions[i] = first + i;
 		for (int k = 0; k < t->nkeys; k++)
-			parquet_reader_column(reader, g, t->keys[k], NULL, 0, false, columns[k]);
-		add_keys(t, index, file, (uint32) parquet_reader_group_first_row(reader, g), columns,
-				 columns[0]->length);
+			column_vector_reset(columns[k]);
+		lake_read_rows(t->lake, f->path, key_field_ids(t), t->nkeys, positions, n, columns);
+		add_keys(t, index, file, first, columns, n);
 	}
-	for (int k = 0; k < t->nkeys; k++)
-		column_vector_free(columns[k]);
-	parquet_reader_close(reader);
-	store_reader_close(source);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* What the index of the old key held of this batch (evolve.c). */
+static void
+kill_again(KeyIndex *index, const List *killed)
+{
+	ListCell   *lc;
+
+	foreach(lc, killed)
+	{
+		const KilledRows *rows = lfirst(lc);
+		uint32		file = keyindex_find_file(index, rows->path);
+
+		for (uint64 i = 0; i < rows->n; i++)
+			keyindex_kill(index, file, (uint32) rows->positions[i]);
+	}
 }
 
 static bool
@@ -158,10 +175,10 @@ create_index(PipelineTable *t, const char *folder)
 }
 
 static void
-add_early_files(Pipeline *p, PipelineTable *t, int nearly)
+add_early_files(PipelineTable *t, int nearly)
 {
 	for (int i = 0; i < nearly; i++)
-		add_early_file(p, t, t->index, list_nth(t->batch->files, i));
+		add_early_file(t, t->index, list_nth(t->batch->files, i));
 }
 
 KeyIndex *
@@ -175,7 +192,8 @@ table_index(Pipeline *p, PipelineTable *t, bool needed, bool *unfilled)
 		return t->index;
 	old = MemoryContextSwitchTo(t->context);
 	folder = table_index_folder(p, t->relid);
-	t->index = keyindex_open(folder, table_token(t->lake), t->wide_key);
+	if (!t->rekeyed)
+		t->index = keyindex_open(folder, table_token(t->lake), t->wide_key);
 	if (t->batch && (t->index || needed))
 		batch_settle(p, t->batch);
 	if (t->index)
@@ -183,7 +201,7 @@ table_index(Pipeline *p, PipelineTable *t, bool needed, bool *unfilled)
 		if (truncated(t))
 			keyindex_truncate(t->index);
 		if (t->batch)
-			add_early_files(p, t, list_length(t->batch->files));
+			add_early_files(t, list_length(t->batch->files));
 	}
 	else if (needed)
 	{
@@ -205,6 +223,8 @@ table_index_fill(Pipeline *p, PipelineTable *t, int nearly)
 	keyindex_settle(t->index);
 	if (truncated(t))
 		keyindex_truncate(t->index);
-	add_early_files(p, t, nearly);
+	add_early_files(t, nearly);
+	if (t->batch)
+		kill_again(t->index, t->batch->killed_rows);
 	MemoryContextSwitchTo(old);
 }

@@ -21,8 +21,8 @@
 
 #include "base/privileged.h"
 #include "pipeline/batch.h"
-#include "pipeline/keyhash.h"
 #include "pipeline/registry.h"
+#include "pipeline/shape.h"
 #include "pipeline/tables.h"
 
 /* The tables are in the order of their oids. */
@@ -93,170 +93,69 @@ pipeline_table_problem(Oid relid, List *publications)
 	return NULL;
 }
 
-/* Fills one column; false with the reason when its type has no mapping. */
-static bool
-setup_column(PipelineTable *t, TableColumn *c, Form_pg_attribute att, bool exact, char **problem)
-{
-	ConvertOptions options;
-	char	   *reason;
-
-	c->attnum = att->attnum;
-	c->name = pstrdup(NameStr(att->attname));
-	c->type = att->atttypid;
-	c->typmod = att->atttypmod;
-	c->varlena = att->attlen == -1;
-	c->field_id = att->attnum;
-	write_options_column(&t->write, c->name, exact, &options);
-	if (convert_init(&c->convert, c->type, c->typmod, c->name,
-					 quote_qualified_identifier(t->schema, t->table), &options, t->context, &reason))
-	{
-		c->notnull = att->attnotnull && !convert_makes_nulls(&c->convert);
-		if (convert_node(&c->convert) != NULL)
-			c->node = lake_node_copy(convert_node(&c->convert));
-		return true;
-	}
-	*problem = psprintf("column \"%s\" of table %s cannot be mirrored: %s", c->name,
-						quote_qualified_identifier(t->schema, t->table), reason);
-	return false;
-}
-
-static bool
-setup_columns(PipelineTable *t, const DecodeRelation *rel, char **problem)
-{
-	LakeType   *key_types;
-	int			next_id = rel->desc->natts + 1;
-
-	t->columns = palloc0(sizeof(TableColumn) * Max(rel->desc->natts, 1));
-	t->keys = palloc0(sizeof(int) * Max(rel->desc->natts, 1));
-	t->ncolumns = t->nkeys = 0;
-	for (int i = 0; i < rel->desc->natts; i++)
-	{
-		bool		key = rel->has_key && rel->key[i];
-
-		/* with FULL, rows that are the same in the lake may stand for each other */
-		bool		exact = key && rel->replica_identity != REPLICA_IDENTITY_FULL;
-
-		if (!rel->published[i])
-			continue;
-		if (!setup_column(t, &t->columns[t->ncolumns], TupleDescAttr(rel->desc, i), exact, problem))
-			return false;
-		if (t->columns[t->ncolumns].node != NULL)
-			lake_node_number(t->columns[t->ncolumns].node, &next_id);
-		if (key)
-			t->keys[t->nkeys++] = t->ncolumns;
-		t->ncolumns++;
-	}
-	t->replica_identity = rel->replica_identity;
-	key_types = palloc(sizeof(LakeType) * Max(t->nkeys, 1));
-	for (int k = 0; k < t->nkeys; k++)
-		key_types[k] = t->columns[t->keys[k]].convert.type;
-
-	/* a null beside all values of 64 bits is one value too many for a narrow key */
-	t->wide_key = keyhash_is_wide(key_types, t->nkeys) ||
-		(t->nkeys == 1 && !t->columns[t->keys[0]].notnull);
-	return true;
-}
-
-/* Takes field ids from the lake table, and refuses one of another shape. */
-static bool
-match_lake(PipelineTable *t, char **problem)
-{
-	const IcebergSchema *schema = t->lake->schema;
-
-	for (int i = 0; i < t->ncolumns; i++)
-	{
-		TableColumn *c = &t->columns[i];
-		const IcebergField *field = iceberg_schema_field_named(schema, c->name);
-
-		if (field == NULL || !field->supported || !lake_type_equal(field->type, c->convert.type) ||
-			(c->node != NULL && !lake_node_same(c->node, field->node)) ||
-			(field->required && !c->notnull))
-		{
-			*problem = psprintf("column \"%s\" of type %s of table %s does not fit lake table \"%s.%s\"",
-								c->name, convert_type_text(c->type, c->typmod),
-								quote_qualified_identifier(t->schema, t->table), t->namespace, t->name);
-			return false;
-		}
-		c->field_id = field->id;
-		if (c->node != NULL)
-			lake_node_adopt(c->node, field->node);
-	}
-	for (int i = 0; i < schema->nfields; i++)
-	{
-		bool		found = false;
-
-		for (int k = 0; k < t->ncolumns; k++)
-			found |= t->columns[k].field_id == schema->fields[i].id;
-		if (!found && schema->fields[i].required)
-		{
-			*problem = psprintf("lake table \"%s.%s\" has the required column \"%s\" that table %s lacks",
-								t->namespace, t->name, schema->fields[i].name,
-								quote_qualified_identifier(t->schema, t->table));
-			return false;
-		}
-	}
-	return true;
-}
-
-static void
-setup_parquet(PipelineTable *t)
-{
-	t->parquet = palloc0(sizeof(ParquetColumn) * Max(t->ncolumns, 1));
-	for (int i = 0; i < t->ncolumns; i++)
-	{
-		const TableColumn *c = &t->columns[i];
-		const IcebergField *field = t->lake ? iceberg_schema_field(t->lake->schema, c->field_id) : NULL;
-
-		t->parquet[i].name = c->name;
-		t->parquet[i].field_id = c->field_id;
-		t->parquet[i].type = c->convert.type;
-		t->parquet[i].required = field ? field->required : c->notnull;
-		t->parquet[i].encoding = t->write.encoding;
-		t->parquet[i].node = c->node;
-	}
-}
-
 bool
 pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 {
-	MemoryContext old;
+	MemoryContext caller = CurrentMemoryContext;
 	DecodeRelation *rel;
-	bool		ok;
+	ShapeColumns columns;
+	ShapeChange change = SHAPE_PROBLEM;
+
+	if (t->opened)
+		return true;
+	t->context = AllocSetContextCreate(p->context, "tarn pipeline table", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(t->context);
+	*problem = NULL;
+	rel = decode_relation_describe(t->relid, p->publications);
+	if (rel == NULL)
+		*problem = psprintf("table %s is not published", quote_qualified_identifier(t->schema, t->table));
+	else if (rel->error == NULL)
+		*problem = identity_problem(rel);
+	if (*problem == NULL)
+	{
+		t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
+		t->last_field_id = t->lake ? t->lake->metadata->last_column_id : 0;
+		change = shape_make(p, t, rel, t->lake ? shape_of_lake(t->lake, t->context) : NULL, SHAPE_COPYING,
+							&columns, problem);
+	}
+	MemoryContextSwitchTo(caller);
+	if (change == SHAPE_PROBLEM)
+	{
+		*problem = pstrdup(*problem);
+		pipeline_table_close(t);
+		return false;
+	}
+	shape_install(t, &columns);
+	t->reshaped = change == SHAPE_EVOLVES;
+	t->opened = true;
+	if (strcmp(rel->schema, t->schema) != 0 || strcmp(rel->table, t->table) != 0)
+	{
+		t->new_schema = rel->schema;
+		t->new_table = rel->table;
+	}
+	return true;
+}
+
+bool
+pipeline_table_follow(Pipeline *p, PipelineTable *t)
+{
+	MemoryContext old;
 
 	if (t->opened)
 		return true;
 	t->context = AllocSetContextCreate(p->context, "tarn pipeline table", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(t->context);
-	rel = decode_relation_describe(t->relid, p->publications);
-	if (rel == NULL || rel->error)
+	t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
+	if (t->lake)
 	{
-		*problem = rel ? rel->error :
-			psprintf("table %s is not published", quote_qualified_identifier(t->schema, t->table));
-		ok = false;
-	}
-	else
-	{
-		*problem = identity_problem(rel);
-		ok = *problem == NULL && setup_columns(t, rel, problem);
-	}
-	if (ok)
-	{
-		t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
-		ok = t->lake == NULL || match_lake(t, problem);
-	}
-	if (ok)
-		setup_parquet(t);
-	MemoryContextSwitchTo(old);
-	if (ok)
+		t->shape = shape_of_lake(t->lake, t->context);
+		t->last_field_id = t->lake->metadata->last_column_id;
 		t->opened = true;
-	else
-	{
-		*problem = pstrdup(*problem);
-		MemoryContextDelete(t->context);
-		t->context = NULL;
-		t->lake = NULL;
 	}
-	return ok;
+	MemoryContextSwitchTo(old);
+	if (!t->opened)
+		pipeline_table_close(t);
+	return t->opened;
 }
 
 void
@@ -271,97 +170,33 @@ pipeline_table_close(PipelineTable *t)
 		MemoryContextDelete(t->context);
 	t->context = NULL;
 	t->lake = NULL;
+	t->shape = NULL;
+	t->columns = NULL;
+	t->ncolumns = t->nkeys = 0;
+	t->stop_error = t->copy_reason = t->new_schema = t->new_table = NULL;
+	t->keep_batch = t->reshaped = t->rekeyed = false;
+	t->rewritten = InvalidTransactionId;
 	t->opened = false;
-}
-
-/* May the key serve as identifier fields?  (Iceberg: required, and no floats.) */
-static bool
-identifier_valid(const PipelineTable *t)
-{
-	if (t->replica_identity == REPLICA_IDENTITY_FULL)
-		return false;
-	for (int k = 0; k < t->nkeys; k++)
-	{
-		const TableColumn *c = &t->columns[t->keys[k]];
-
-		if (!c->notnull || c->node != NULL || c->convert.type.id == LAKE_FLOAT || c->convert.type.id == LAKE_DOUBLE)
-			return false;
-	}
-	return t->nkeys > 0;
 }
 
 LakeTable *
 pipeline_table_lake(Pipeline *p, PipelineTable *t)
 {
-	IcebergSchema *schema;
-	IcebergProperty *properties;
-	int			nproperties = 0;
+	IcebergSchema schema;
 	MemoryContext old;
 
 	if (t->lake)
 		return t->lake;
 	old = MemoryContextSwitchTo(t->context);
-	schema = palloc0(sizeof(IcebergSchema));
-	schema->nfields = t->ncolumns;
-	schema->fields = palloc0(sizeof(IcebergField) * t->ncolumns);
-	properties = palloc0(sizeof(IcebergProperty) * (t->ncolumns + 1));
-	for (int i = 0; i < t->ncolumns; i++)
-	{
-		const TableColumn *c = &t->columns[i];
-		IcebergField *f = &schema->fields[i];
-
-		f->id = c->field_id;
-		f->name = c->name;
-		f->type = c->convert.type;
-		f->required = c->notnull;
-		f->supported = true;
-		f->node = c->node;
-		properties[nproperties].key = psprintf("tarn.column.%d", c->field_id);
-		properties[nproperties++].value = convert_type_text(c->type, c->typmod);
-	}
-	properties[nproperties].key = "tarn.source";
-	properties[nproperties++].value = quote_qualified_identifier(t->schema, t->table);
-	if (identifier_valid(t))
-	{
-		schema->nidentifiers = t->nkeys;
-		schema->identifiers = palloc(sizeof(int) * t->nkeys);
-		for (int k = 0; k < t->nkeys; k++)
-			schema->identifiers[k] = t->columns[t->keys[k]].field_id;
-	}
-	t->lake = lake_table_new(p->lake, t->namespace, t->name, schema, properties, nproperties);
+	schema = *t->shape->schema;
+	t->lake = lake_table_new(p->lake, t->namespace, t->name, &schema,
+							 t->shape->properties, t->shape->nproperties);
 	MemoryContextSwitchTo(old);
 	return t->lake;
 }
 
-bool
-pipeline_table_same_shape(const PipelineTable *t, const DecodeRelation *rel)
-{
-	int			n = 0;
-
-	if (rel->replica_identity != t->replica_identity)
-		return false;
-	for (int i = 0; i < rel->desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(rel->desc, i);
-		const TableColumn *c = &t->columns[n];
-		bool		key = false;
-
-		if (!rel->published[i])
-			continue;
-		if (n >= t->ncolumns || c->attnum != att->attnum || c->type != att->atttypid ||
-			c->typmod != att->atttypmod || strcmp(c->name, NameStr(att->attname)) != 0)
-			return false;
-		for (int k = 0; k < t->nkeys; k++)
-			key |= t->keys[k] == n;
-		if (key != (rel->has_key && rel->key[i]))
-			return false;
-		n++;
-	}
-	return n == t->ncolumns;
-}
-
-/* A row for a table that is published now; the caller holds privileges. */
-static void
+/* A row for a table that is published now; the caller holds privileges.  False: not yet. */
+static bool
 insert_table(int32 pipeline_id, const char *lake, Oid relid, const char *problem)
 {
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID, TEXTOID};
@@ -370,12 +205,18 @@ insert_table(int32 pipeline_id, const char *lake, Oid relid, const char *problem
 	Oid			other_types[] = {TEXTOID, OIDOID};
 	Datum		other_values[] = {CStringGetTextDatum(lake), ObjectIdGetDatum(relid)};
 
-	if (privileged_execute("SELECT p.name::text, t.namespace, t.table_name FROM tarn.pipeline_table t "
+	if (privileged_execute("SELECT p.name::text, t.namespace, t.table_name, p.id FROM tarn.pipeline_table t "
 						   "JOIN tarn.pipeline p ON p.id = t.pipeline_id, "
 						   "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 						   "WHERE c.oid = $2 AND t.lake = $1::name AND t.namespace = n.nspname::text "
 						   "AND t.table_name = c.relname::text",
 						   2, other_types, other_values, NULL, SPI_OK_SELECT) > 0)
+	{
+		bool		isnull;
+
+		/* its own: a table that was dropped or renamed, and that the stream has not left yet */
+		if (DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)) == pipeline_id)
+			return false;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("lake table \"%s.%s\" of lake \"%s\" is already written by pipeline \"%s\"",
@@ -383,6 +224,7 @@ insert_table(int32 pipeline_id, const char *lake, Oid relid, const char *problem
 						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3), lake,
 						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
 				 errhint("Publish the table in one pipeline only, or use another lake.")));
+	}
 
 	privileged_execute("INSERT INTO tarn.pipeline_table (pipeline_id, relid, source_schema, source_table, "
 					   "lake, namespace, table_name, state, error, error_at) "
@@ -392,6 +234,7 @@ insert_table(int32 pipeline_id, const char *lake, Oid relid, const char *problem
 					   "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 					   "WHERE c.oid = $2",
 					   4, types, values, problem ? NULL : "   n", SPI_OK_INSERT);
+	return true;
 }
 
 bool
@@ -404,6 +247,7 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 	Datum	   *items = palloc(sizeof(Datum) * Max(list_length(published), 1));
 	Oid		   *missing;
 	uint64		nmissing,
+				nnew = 0,
 				ngone;
 	ListCell   *lc;
 	int			n = 0;
@@ -414,7 +258,8 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 	values[1] = PointerGetDatum(construct_array(items, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 
 	privileged_begin(&scope);
-	ngone = privileged_execute("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2)",
+	ngone = privileged_execute("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
+							   "AND state NOT IN ('live', 'catchup')",
 							   2, types, values, NULL, SPI_OK_DELETE);
 	nmissing = privileged_execute("SELECT r FROM pg_catalog.unnest($2) r WHERE NOT EXISTS ("
 								  "SELECT FROM tarn.pipeline_table t WHERE t.pipeline_id = $1 AND t.relid = r)",
@@ -434,8 +279,8 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 		char	   *problem = pipeline_table_problem(missing[i], publications);
 
 		privileged_begin(&scope);
-		insert_table(pipeline_id, lake, missing[i], problem);
+		nnew += insert_table(pipeline_id, lake, missing[i], problem);
 		privileged_end(&scope);
 	}
-	return nmissing > 0 || ngone > 0;
+	return nnew > 0 || ngone > 0;
 }

@@ -16,16 +16,22 @@
 #include "pipeline/pipeline.h"
 
 /*
- * Sets up the columns of a table from the source's catalogs, and its lake
- * table at the catalog's current state (t->lake NULL when it has none, or
- * pipeline_table_lake() makes it).  Field ids are those of the lake table's
- * columns of the same name, else attribute numbers.  Does nothing when it is
- * open.  False when the table cannot be mirrored as it is: *problem says why,
- * naming table, column and type.
+ * For the copy: sets up columns and shape of a table from the source's
+ * catalogs of today, and its lake table at the catalog's current state
+ * (t->lake NULL when it has none, or pipeline_table_lake() makes it).  Does
+ * nothing when it is open.  False when the table cannot be mirrored as it is:
+ * *problem says why, naming table, column and type.
  */
 extern bool pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem);
 
-/* Forget what pipeline_table_open set up; index and batch too. */
+/*
+ * For following the stream: the lake table and the shape it has.  Columns
+ * come with the first description that decoding gives.  False when the lake
+ * table is not there any more.
+ */
+extern bool pipeline_table_follow(Pipeline *p, PipelineTable *t);
+
+/* Forget what was set up; index and batch too. */
 extern void pipeline_table_close(PipelineTable *t);
 
 /*
@@ -33,9 +39,6 @@ extern void pipeline_table_close(PipelineTable *t);
  * schema and properties.  For the copy.
  */
 extern LakeTable *pipeline_table_lake(Pipeline *p, PipelineTable *t);
-
-/* Has the relation, as decoding sees it now, still the shape that pipeline_table_open found? */
-extern bool pipeline_table_same_shape(const PipelineTable *t, const DecodeRelation *rel);
 
 /*
  * What is wrong with a published table, before anything is tried; NULL when

@@ -13,13 +13,16 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_publication.h"
 #include "postmaster/bgworker.h"
+#include "replication/message.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/privileged.h"
 #include "pipeline/batch.h"
 #include "pipeline/copy.h"
@@ -81,7 +84,7 @@ remove_orphans(Pipeline *p, PipelineTable *t)
 		lake_table_free(lake);
 }
 
-/* Opens every table that follows the stream; what cannot be opened stops. */
+/* Opens every table that follows the stream; one that has lost its lake table stops. */
 static void
 open_tables(Pipeline *p)
 {
@@ -90,19 +93,46 @@ open_tables(Pipeline *p)
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);
-		char	   *problem = NULL;
 
 		if (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP)
 			continue;
 		if (t->opened)
 			continue;
-		if (!pipeline_table_open(p, t, &problem) || t->lake == NULL)
+		if (!pipeline_table_follow(p, t))
 		{
-			if (problem == NULL)
-				problem = psprintf("lake table \"%s.%s\" does not exist any more", t->namespace, t->name);
-			pipeline_table_close(t);
 			t->state = TABLE_STOPPED;
-			registry_stop_table(p->id, t->relid, problem);
+			registry_stop_table(p->id, t->relid, psprintf("lake table \"%s.%s\" does not exist any more",
+														  t->namespace, t->name));
+		}
+	}
+}
+
+/*
+ * Tables that are not published any more are followed until the stream has
+ * come to where this is noticed: all of their published changes lie before.
+ */
+static void
+mark_leaving(Pipeline *p)
+{
+	List	   *published = decode_published_tables(p->publications);
+	XLogRecPtr	here = InvalidXLogRecPtr;
+	ListCell   *lc;
+
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (list_member_oid(published, t->relid))
+			t->leaving = InvalidXLogRecPtr;
+		else if (t->leaving == InvalidXLogRecPtr)
+		{
+			/* a record of our own: a position between two pages is never reached exactly */
+			if (here == InvalidXLogRecPtr)
+			{
+				here = compat_log_message("tarn.leaving", "", 0);
+				XLogFlush(here);
+			}
+			t->leaving = here;
 		}
 	}
 }
@@ -140,9 +170,18 @@ tend_start(Pipeline *p)
 	 * its token, must not be taken for what the next flush will commit.
 	 */
 	registry_change_token(p);
+	mark_leaving(p);
 	pipeline_commit();
 	MemoryContextDelete(context);
 	last_sync = last_look = GetCurrentTimestamp();
+}
+
+/* A copy that found its table renamed has said so. */
+static void
+adopt_name(Pipeline *p, char **mine, const char *theirs)
+{
+	if (strcmp(*mine, theirs) != 0)
+		*mine = MemoryContextStrdup(p->context, theirs);
 }
 
 /* Takes over what the registry says of one table. */
@@ -154,6 +193,10 @@ adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 		pipeline_table_close(mine);
 	mine->state = theirs->state;
 	mine->lsn = theirs->lsn;
+	adopt_name(p, &mine->schema, theirs->schema);
+	adopt_name(p, &mine->table, theirs->table);
+	adopt_name(p, &mine->namespace, theirs->namespace);
+	adopt_name(p, &mine->name, theirs->name);
 	write_options_copy(&mine->write, &theirs->write, p->context);
 	strlcpy(mine->copy_token, theirs->copy_token, sizeof(mine->copy_token));
 	for (int i = 0; mine->opened && i < mine->ncolumns; i++)
@@ -227,6 +270,12 @@ needs_renewal(const Pipeline *p, const Pipeline *fresh)
 	return false;
 }
 
+void
+tend_hint(void)
+{
+	hinted = true;
+}
+
 /* Looks at the publications; true when tables came or went. */
 static bool
 sync_tables(Pipeline *p)
@@ -237,6 +286,7 @@ sync_tables(Pipeline *p)
 	pipeline_begin();
 	MemoryContextSwitchTo(context);
 	changed = registry_sync_tables(p->id, p->lake_name, p->publications);
+	mark_leaving(p);
 	pipeline_commit();
 	MemoryContextDelete(context);
 	hinted = false;

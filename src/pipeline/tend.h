@@ -31,4 +31,7 @@ extern TendResult tend_tables(Pipeline *p, bool reload);
 /* Takes the tables' states from the registry and opens those that are new. */
 extern void tend_adopt(Pipeline *p);
 
+/* Look at the publications with the next round. */
+extern void tend_hint(void);
+
 #endif							/* TARN_PIPELINE_TEND_H */

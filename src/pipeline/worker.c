@@ -276,14 +276,33 @@ any_caught_up(XLogRecPtr position)
 	return false;
 }
 
+/* Has the stream come to where a table left the publications? */
 static bool
-any_stopping(void)
+any_left(XLogRecPtr position)
 {
 	ListCell   *lc;
 
 	foreach(lc, pipeline->tables)
 	{
-		if (((PipelineTable *) lfirst(lc))->stop_error)
+		PipelineTable *t = lfirst(lc);
+
+		if (t->opened && t->leaving && position >= t->leaving)
+			return true;
+	}
+	return false;
+}
+
+/* Is there a table that the stream cannot go on for? */
+static bool
+any_halted(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, pipeline->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (t->stop_error || t->copy_reason)
 			return true;
 	}
 	return false;
@@ -383,8 +402,8 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 	asked = wanted > pg_atomic_read_u64(&state->flushed) && position >= wanted;
 	if (batch->changed && *batch_since == 0)
 		*batch_since = now;
-	if ((batch->changed && (asked || now >= due)) || any_stopping() ||
-		any_caught_up(position))
+	if ((batch->changed && (asked || now >= due)) || any_halted() ||
+		any_caught_up(position) || any_left(position))
 	{
 		flush_to(position);
 		publish_progress(position, true);

@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * note.c
+ *	  Event triggers: notes in WAL where the shape of tables changed.
+ *
+ * They run in the application's command and must not make it fail (invariant
+ * I5): a note is a few dozen bytes of WAL in a transaction that writes
+ * catalogs anyway, no table of ours is looked at, no right is asked for, and
+ * what could raise an error is left alone.  Whether the tables are mirrored,
+ * decoding finds out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "commands/event_trigger.h"
+#include "nodes/parsenodes.h"
+#include "replication/message.h"
+#include "storage/bufmgr.h"
+#include "tcop/cmdtag.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "decode/note.h"
+
+PG_FUNCTION_INFO_V1(tarn_note_command);
+PG_FUNCTION_INFO_V1(tarn_note_drop);
+PG_FUNCTION_INFO_V1(tarn_note_rewrite);
+
+/* The table is rewritten for other reasons than its values: see AT_REWRITE_*. */
+#define REWRITE_VALUES (AT_REWRITE_DEFAULT_VAL | AT_REWRITE_COLUMN_REWRITE)
+
+static void
+note(const char *text)
+{
+	if (XLogLogicalInfoActive() && !RecoveryInProgress())
+		(void) compat_log_transactional(NOTE_PREFIX, text, strlen(text));
+}
+
+static EventTriggerData *
+trigger_data(FunctionCallInfo fcinfo)
+{
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as an event trigger")));
+	return (EventTriggerData *) fcinfo->context;
+}
+
+/* Has a table, or any of its partitions, a page? */
+static bool
+has_pages(Oid relid)
+{
+	List	   *all = find_all_inheritors(relid, NoLock, NULL);
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		/* ATTACH has locked it */
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+
+		if (rel == NULL)
+			continue;
+		found |= RELKIND_HAS_STORAGE(rel->rd_rel->relkind) && RelationGetNumberOfBlocks(rel) > 0;
+		relation_close(rel, NoLock);
+	}
+	return found;
+}
+
+/* Rows that come into a partitioned table with a partition are not told one by one. */
+static void
+note_attached(const AlterTableStmt *statement)
+{
+	ListCell   *lc;
+
+	foreach(lc, statement->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+		const RangeVar *partition;
+		Oid			relid;
+
+		if (command->subtype != AT_AttachPartition)
+			continue;
+		partition = ((PartitionCmd *) command->def)->name;
+		relid = RangeVarGetRelid(partition, NoLock, true);
+		if (OidIsValid(relid) && has_pages(relid))
+			note(psprintf("%s%u partition \"%s\" was attached", NOTE_LOST,
+						  RangeVarGetRelid(statement->relation, NoLock, true), partition->relname));
+	}
+}
+
+Datum
+tarn_note_command(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = trigger_data(fcinfo);
+
+	if (IsA(data->parsetree, AlterTableStmt))
+		note_attached((AlterTableStmt *) data->parsetree);
+	note(NOTE_REFRESH);
+	PG_RETURN_VOID();
+}
+
+Datum
+tarn_note_drop(PG_FUNCTION_ARGS)
+{
+	(void) trigger_data(fcinfo);
+	note(NOTE_REFRESH);
+	PG_RETURN_VOID();
+}
+
+/* Does the command do more to the values than give them other types? */
+static bool
+computes_values(const Node *statement)
+{
+	ListCell   *lc;
+
+	if (!IsA(statement, AlterTableStmt))
+		return true;
+	foreach(lc, ((const AlterTableStmt *) statement)->cmds)
+	{
+		const AlterTableCmd *command = lfirst(lc);
+
+		/* USING */
+		if (command->subtype == AT_AlterColumnType &&
+			(((ColumnDef *) command->def)->raw_default || ((ColumnDef *) command->def)->cooked_default))
+			return true;
+	}
+	return false;
+}
+
+Datum
+tarn_note_rewrite(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data = trigger_data(fcinfo);
+	Oid			relid;
+	int			reason;
+
+	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
+	reason = DatumGetInt32(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_REASON));
+	if ((reason & REWRITE_VALUES) == 0)
+		PG_RETURN_VOID();
+	if ((reason & AT_REWRITE_DEFAULT_VAL) || computes_values(data->parsetree))
+		note(psprintf("%s%u its rows were rewritten by %s", NOTE_LOST, relid, GetCommandTagName(data->tag)));
+	else
+		note(psprintf("%s%u", NOTE_REWRITTEN, relid));
+	PG_RETURN_VOID();
+}
