@@ -98,6 +98,7 @@ def main():
         assert files, "the unit test wrote no files"
         for path in files:
             print("ok -", os.path.basename(path), "-", check_file(path), flush=True)
+        print(f"1..{len(files)}")
 
 
 main()
