@@ -14,6 +14,13 @@ fail()
 	exit 1
 }
 
+# What was asked for is not to be had on this system: another exit code than a failure's.
+cannot()
+{
+	printf '%s: cannot: %s\n' "$command_name" "$*" >&2
+	exit 77
+}
+
 # Where what is expensive to get is kept between runs.
 cache_dir()
 {
@@ -70,6 +77,44 @@ find_pg_config()
 		fi
 	done
 	return 1
+}
+
+# Prints the pg_config of major version $1 that is installed here, or fails.
+find_pg_version()
+{
+	local candidate
+
+	for candidate in "${PG_CONFIG:-}" "$(command -v pg_config || true)" "/usr/lib/postgresql/$1/bin/pg_config"; do
+		if [ -n "$candidate" ] && is_pg_version "$candidate" "$1"; then
+			printf '%s\n' "$candidate"
+			return
+		fi
+	done
+	return 1
+}
+
+# Is $1 a usable pg_config of major version $2?
+is_pg_version()
+{
+	usable_pg_config "$1" || return 1
+	case $("$1" --version) in
+		"PostgreSQL $2"[!0-9]*) return 0 ;;
+		*) return 1 ;;
+	esac
+}
+
+# Can apt install this package?
+apt_has()
+{
+	command -v apt-cache >/dev/null && apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [0-9]' >/dev/null
+}
+
+# Lists older than a day may name packages that the mirror has replaced.
+refresh_lists()
+{
+	if is_root && [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 -print -quit 2>/dev/null)" ]; then
+		apt-get update -q
+	fi
 }
 
 # Is the directory (or the nearest one above it that exists) writable for us?
