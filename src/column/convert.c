@@ -39,7 +39,7 @@ convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *wh
  * A value that the lake's type cannot hold, by the table's policy.  `nearest`
  * is what it can hold instead, NULL when nothing is near.
  */
-static void
+static pg_noinline void
 append_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, int code, const char *why,
 			 const LakeValue *nearest)
 {
@@ -74,6 +74,17 @@ convert_varlena(Datum value, MemoryContext scratch)
 	return p;
 }
 
+/* The usual values, without a call. */
+static inline struct varlena *
+plain_varlena(Datum value, MemoryContext scratch)
+{
+	struct varlena *p = (struct varlena *) DatumGetPointer(value);
+
+	if (likely(!VARATT_IS_EXTENDED(p) || (VARATT_IS_SHORT(p) && !VARATT_IS_EXTERNAL(p))))
+		return p;
+	return convert_varlena(value, scratch);
+}
+
 /* The largest decimal of the column's type, or the least. */
 static void
 decimal_limit(const ColumnConvert *c, ColumnVector *v, bool negative, LakeValue *limit)
@@ -102,7 +113,7 @@ numeric_to_value(const ColumnConvert *c, const ColumnVector *v, struct varlena *
 }
 
 /* A numeric that is no decimal of the column's type: rounded, or the limit on its side; NaN is near nothing. */
-static void
+static pg_noinline void
 append_numeric_unfit(const ColumnConvert *c, ColumnVector *v, struct varlena *p, DecimalResult result,
 					 MemoryContext scratch)
 {
@@ -132,10 +143,10 @@ append_numeric_unfit(const ColumnConvert *c, ColumnVector *v, struct varlena *p,
 	append_unfit(c, v, value, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, why, near ? &nearest : NULL);
 }
 
-static void
+static pg_noinline void
 append_numeric(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
 {
-	struct varlena *p = convert_varlena(value, scratch);
+	struct varlena *p = plain_varlena(value, scratch);
 	DecimalResult result;
 
 	if (v->layout == LAYOUT_INT64)
@@ -166,7 +177,7 @@ append_numeric(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryConte
 }
 
 /* By the user's wish, with the precision of a double. */
-static void
+static pg_noinline void
 append_numeric_double(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
 {
 	MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -177,7 +188,7 @@ append_numeric_double(const ColumnConvert *c, ColumnVector *v, Datum value, Memo
 }
 
 /* A date or time that is none in the lake; `nearest` in the unit of the column. */
-static void
+static pg_noinline void
 append_time_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, const char *why, int64 nearest)
 {
 	LakeValue	limit;
@@ -228,7 +239,7 @@ append_timestamp(const ColumnConvert *c, ColumnVector *v, Datum value)
 }
 
 /* Text of the database to UTF-8; ASCII is both. */
-static void
+static pg_noinline void
 append_transcoded(const ColumnConvert *c, ColumnVector *v, const char *data, size_t size, MemoryContext scratch)
 {
 	MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -257,8 +268,24 @@ append_text(const ColumnConvert *c, ColumnVector *v, const char *data, size_t si
 		column_append_bytes(v, data, (uint32) size);
 }
 
+static pg_noinline void
+append_varlena_text(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
+{
+	struct varlena *p = plain_varlena(value, scratch);
+
+	append_text(c, v, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), scratch);
+}
+
+static pg_noinline void
+append_name(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
+{
+	const char *name = NameStr(*DatumGetName(value));
+
+	append_text(c, v, name, strnlen(name, NAMEDATALEN), scratch);
+}
+
 /* As PostgreSQL 16 writes it; older ones write bytes that are no text. */
-static void
+static pg_noinline void
 append_char(ColumnVector *v, Datum value)
 {
 	uint8		byte = (uint8) DatumGetChar(value);
@@ -273,7 +300,7 @@ append_char(ColumnVector *v, Datum value)
 	column_append_bytes(v, text, 4);
 }
 
-static void
+static pg_noinline void
 append_money(ColumnVector *v, Datum value)
 {
 	int64		money = DatumGetCash(value);
@@ -286,7 +313,7 @@ append_money(ColumnVector *v, Datum value)
 	column_append_bytes(v, text, (uint32) size);
 }
 
-static void
+static pg_noinline void
 append_send(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
 {
 	MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -296,7 +323,7 @@ append_send(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext 
 	MemoryContextSwitchTo(old);
 }
 
-static void
+static pg_noinline void
 append_output(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
 {
 	MemoryContext old = MemoryContextSwitchTo(scratch);
@@ -306,11 +333,13 @@ append_output(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContex
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * What is more than a store is kept out of line: saving registers for it
+ * would cost the plain kinds more than their work.
+ */
 void
 convert_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch)
 {
-	struct varlena *p;
-
 	switch (c->kind)
 	{
 		case CONVERT_BOOL:
@@ -347,12 +376,10 @@ convert_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryConte
 			append_numeric_double(c, v, value, scratch);
 			break;
 		case CONVERT_TEXT:
-			p = convert_varlena(value, scratch);
-			append_text(c, v, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), scratch);
+			append_varlena_text(c, v, value, scratch);
 			break;
 		case CONVERT_NAME:
-			append_text(c, v, NameStr(*DatumGetName(value)),
-						strnlen(NameStr(*DatumGetName(value)), NAMEDATALEN), scratch);
+			append_name(c, v, value, scratch);
 			break;
 		case CONVERT_UUID:
 			column_append_fixed(v, DatumGetUUIDP(value)->data);
