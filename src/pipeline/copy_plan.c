@@ -14,45 +14,21 @@
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/rls.h"
 
 #include "base/failpoint.h"
 #include "pipeline/copy_coordinator.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
+#include "pipeline/rights.h"
 #include "pipeline/tables.h"
 
 /* Blocks of a task: enough of them for an even end, large enough to be cheap. */
 #define COPY_TASK_MIN_BLOCKS 256
 #define COPY_TASK_MAX_BLOCKS 16384
 #define COPY_TASKS_A_WORKER 8
-
-/* May the pipeline's owner read all of the table?  As COPY would ask; the scan itself asks nobody. */
-static char *
-rights_problem(const PipelineTable *t)
-{
-	Oid			user = GetUserId();
-	char	   *name = quote_qualified_identifier(t->schema, t->table);
-
-	if (pg_class_aclcheck(t->relid, user, ACL_SELECT) != ACLCHECK_OK)
-	{
-		for (int i = 0; i < t->ncolumns; i++)
-		{
-			if (pg_attribute_aclcheck(t->relid, t->columns[i].attnum, user, ACL_SELECT) != ACLCHECK_OK)
-				return psprintf("permission denied for table %s: the pipeline's owner \"%s\" needs SELECT",
-								name, GetUserNameFromId(user, false));
-		}
-	}
-	if (check_enable_rls(t->relid, user, true) == RLS_ENABLED)
-		return psprintf("table %s has row-level security that applies to the pipeline's owner \"%s\"",
-						name, GetUserNameFromId(user, false));
-	return NULL;
-}
 
 /* Opens one table and records the name of its files; a table that cannot be copied is stopped. */
 static void
@@ -62,7 +38,7 @@ prepare_table(Coordinator *c, PipelineTable *t)
 	CopyJob    *job = &c->jobs[c->njobs];
 
 	if (pipeline_table_open(c->p, t, &problem))
-		problem = rights_problem(t);
+		problem = pipeline_table_forbidden(t);
 	if (problem != NULL)
 	{
 		registry_stop_table(c->p->id, t->relid, problem);

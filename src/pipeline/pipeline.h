@@ -60,6 +60,7 @@ typedef struct WriteOptions
 	uint64		file_bytes;		/* a larger file is closed and a new one begun */
 	ConvertPolicy policy;
 	bool		text_bytes;		/* SQL_ASCII: text as binary */
+	bool		row_security_ignored;	/* mirror a table with row-level security */
 	List	   *columns;		/* of ColumnOption *, the table's before the pipeline's */
 } WriteOptions;
 

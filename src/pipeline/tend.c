@@ -28,6 +28,7 @@
 #include "pipeline/copy.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
+#include "pipeline/rights.h"
 #include "pipeline/tables.h"
 #include "pipeline/tend.h"
 
@@ -294,6 +295,35 @@ sync_tables(Pipeline *p)
 	return changed;
 }
 
+/* Stops the tables that the owner may not have any more: true when there was one. */
+static bool
+stop_forbidden(Pipeline *p)
+{
+	MemoryContext context = AllocSetContextCreate(p->context, "tarn rights", ALLOCSET_DEFAULT_SIZES);
+	bool		any = false;
+	ListCell   *lc;
+
+	pipeline_begin();
+	MemoryContextSwitchTo(context);
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+		char	   *problem;
+
+		if (!t->opened || (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP))
+			continue;
+		problem = pipeline_table_forbidden(t);
+		if (problem)
+		{
+			registry_stop_table(p->id, t->relid, problem);
+			any = true;
+		}
+	}
+	pipeline_commit();
+	MemoryContextDelete(context);
+	return any;
+}
+
 static bool
 has_copies(const Pipeline *p)
 {
@@ -376,7 +406,8 @@ tend_tables(Pipeline *p, bool reload)
 			return TEND_PAUSED;
 		if (renew)
 			return TEND_RENEW;
-		restart |= sync_tables(p) || reload;
+		restart |= sync_tables(p);
+		restart |= stop_forbidden(p) || reload;
 	}
 	return restart ? TEND_RESTART : TEND_NOTHING;
 }

@@ -19,6 +19,7 @@
 
 static const char *const encoding_names[] = {"auto", "plain", "delta", "split", "compact", NULL};
 static const char *const policy_names[] = {"error", "null", "clamp", NULL};
+static const char *const row_security_names[] = {"refuse", "ignore", NULL};
 static const char *const sql_ascii_names[] = {"refuse", "bytes", NULL};
 
 /* Filled with the codecs that can write at first use. */
@@ -32,6 +33,7 @@ static OptionSpec specs[] = {
 	{"file_bytes", 1, OPTION_BYTES, 1024 * 1024, INT64CONST(64) << 30, NULL, "a data file that is larger is closed"},
 	{"unsupported_values", 1, OPTION_ENUM, 0, 0, policy_names, "what becomes of a value that the lake cannot hold"},
 	{"sql_ascii", 1, OPTION_ENUM, 0, 0, sql_ascii_names, "text of a database with encoding SQL_ASCII"},
+	{"row_security", 1, OPTION_ENUM, 0, 0, row_security_names, "a table with row-level security, which its lake table has not"},
 	{NULL}
 };
 
@@ -89,10 +91,17 @@ apply_sql_ascii(WriteOptions *w, int64 value)
 	w->text_bytes = value != 0;
 }
 
+static void
+apply_row_security(WriteOptions *w, int64 value)
+{
+	w->row_security_ignored = value != 0;
+}
+
 /* In the order of specs. */
 static void (*const appliers[]) (WriteOptions *, int64) = {
 	apply_codec, apply_level, apply_encoding, apply_row_group_rows,
-	apply_row_group_bytes, apply_page_bytes, apply_file_bytes, apply_policy, apply_sql_ascii
+	apply_row_group_bytes, apply_page_bytes, apply_file_bytes, apply_policy, apply_sql_ascii,
+	apply_row_security
 };
 
 /* column.NAME=TYPE; NULL when it is another option. */

@@ -157,6 +157,12 @@ sub create_lake
 	return $warehouse;
 }
 
+# OPTIONS clause of a user mapping for a lake of the test's store; empty when it needs none.
+sub mapping_options
+{
+	return $store eq 's3' ? "OPTIONS (access_key_id '$access', secret_access_key '$secret')" : '';
+}
+
 # Publishes tables (those in keyless: without updates and deletes) and makes the pipeline.
 sub mirror
 {
