@@ -103,7 +103,7 @@ tarn_note_command(PG_FUNCTION_ARGS)
 
 	if (IsA(data->parsetree, AlterTableStmt))
 		note_attached((AlterTableStmt *) data->parsetree);
-	note(NOTE_REFRESH);
+	note(data->tag == CMDTAG_ALTER_TYPE ? NOTE_TYPES : NOTE_REFRESH);
 	PG_RETURN_VOID();
 }
 

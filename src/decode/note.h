@@ -12,6 +12,8 @@
  * with pg_logical_emit_message cannot make the lake differ silently.
  *
  *	refresh				shapes changed: look at all tables
+ *	types				composite types changed: the same, also where a table's
+ *						own description is as it was
  *	rewritten OID		the rows of a table were rewritten by widening numbers;
  *						then as refresh
  *	lost OID REASON		the rows of a table changed without being told
@@ -24,6 +26,7 @@
 #define NOTE_PREFIX "tarn.ddl"
 
 #define NOTE_REFRESH "refresh"
+#define NOTE_TYPES "types"
 #define NOTE_REWRITTEN "rewritten "
 #define NOTE_LOST "lost "
 

@@ -500,6 +500,8 @@ plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
 		if (OidIsValid(relid) && (ops->wants == NULL || ops->wants(plugin->sink, relid, &plugin->txn)))
 			ops->rewritten(plugin->sink, &plugin->txn, lsn, relid);
 	}
+	if (strcmp(text, NOTE_TYPES) == 0)
+		relation_cache_retell(plugin->relations);
 	plugin_refresh(plugin, lsn);
 }
 

@@ -290,6 +290,17 @@ relation_cache_current(RelationCache *cache, Oid relid)
 	return leaf->published->valid && leaf->published->announced;
 }
 
+void
+relation_cache_retell(RelationCache *cache)
+{
+	HASH_SEQ_STATUS status;
+	PublishedRelation *published;
+
+	hash_seq_init(&status, cache->published);
+	while ((published = hash_seq_search(&status)) != NULL)
+		published->announced = false;
+}
+
 LeafRelation *
 relation_cache_lookup(RelationCache *cache, Relation relation)
 {

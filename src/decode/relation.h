@@ -83,6 +83,9 @@ extern RelationCache *relation_cache_create(MemoryContext parent, List *names, b
 /* Is there nothing new to tell of the table?  (Of a partitioned one that is never sure.) */
 extern bool relation_cache_current(RelationCache *cache, Oid relid);
 
+/* All tables are to be told again. */
+extern void relation_cache_retell(RelationCache *cache);
+
 /* Out of line part of relation_cache_get. */
 extern LeafRelation *relation_cache_lookup(RelationCache *cache, Relation relation);
 

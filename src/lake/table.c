@@ -197,9 +197,32 @@ last_column_id(const IcebergSchema *schema)
 	return last;
 }
 
+char *
+lake_table_location(const Lake *lake, const char *namespace, const char *name)
+{
+	return psprintf("%s/%s/%s", lake->warehouse,
+					store_encode_segment(namespace), store_encode_segment(name));
+}
+
+bool
+lake_location_used(Lake *lake, const char *location)
+{
+	size_t		length = strlen(location);
+	ListCell   *lc;
+
+	foreach(lc, catalog_list(lake->catalog, NULL))
+	{
+		const char *metadata = ((CatalogTable *) lfirst(lc))->metadata_location;
+
+		if (metadata && strncmp(metadata, location, length) == 0 && metadata[length] == '/')
+			return true;
+	}
+	return false;
+}
+
 LakeTable *
 lake_table_new(Lake *lake, const char *namespace, const char *name,
-			   IcebergSchema *schema, const IcebergProperty *properties, int nproperties)
+			   const char *location, IcebergSchema *schema, const IcebergProperty *properties, int nproperties)
 {
 	LakeTable  *t = lake_table_create(lake, namespace, name);
 	IcebergMetadata m = {.format_version = 2, .last_partition_id = 999, .current_snapshot_id = -1};
@@ -207,8 +230,7 @@ lake_table_new(Lake *lake, const char *namespace, const char *name,
 	MemoryContext old;
 
 	m.table_uuid = make_uuid();
-	m.location = psprintf("%s/%s/%s", lake->warehouse,
-						  store_encode_segment(namespace), store_encode_segment(name));
+	m.location = pstrdup(location);
 	m.last_column_id = last_column_id(schema);
 	m.nschemas = 1;
 	m.schemas = &schema;

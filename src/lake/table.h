@@ -52,9 +52,16 @@ extern LakeTable *lake_table_load(Lake *lake, const char *namespace, const char 
 /* The same at a known metadata file (time travel, parallel workers). */
 extern LakeTable *lake_table_load_at(Lake *lake, const char *namespace, const char *name, const char *metadata_location);
 
+/*
+ * Where a new table of that name would lie: <warehouse>/<namespace>/<name>,
+ * and whether a table of the catalog lies there already (it was renamed).
+ */
+extern char *lake_table_location(const Lake *lake, const char *namespace, const char *name);
+extern bool lake_location_used(Lake *lake, const char *location);
+
 /* A new table, not in the catalog until its first commit.  Field ids are the caller's. */
 extern LakeTable *lake_table_new(Lake *lake, const char *namespace, const char *name,
-								 IcebergSchema *schema, const IcebergProperty *properties, int nproperties);
+								 const char *location, IcebergSchema *schema, const IcebergProperty *properties, int nproperties);
 
 extern void lake_table_free(LakeTable *t);
 

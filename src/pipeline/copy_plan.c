@@ -44,6 +44,9 @@ prepare_table(Coordinator *c, PipelineTable *t)
 		registry_stop_table(c->p->id, t->relid, problem);
 		return;
 	}
+	/* a table that was renamed away keeps its folder, and drop_data removes folders */
+	t->own_folder = t->lake == NULL &&
+		lake_location_used(c->p->lake, lake_table_location(c->p->lake, t->namespace, t->name));
 	pipeline_table_lake(c->p, t);
 	if (t->copy_token[0] != '\0')
 		(void) lake_table_remove_token(c->p->lake, t->lake->metadata->location, t->copy_token,

@@ -171,6 +171,7 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s", problem)));
+	t->own_folder = shared->own_folder;
 	pipeline_table_lake(run->pipeline, t);
 
 	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);

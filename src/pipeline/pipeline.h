@@ -90,6 +90,7 @@ typedef struct PipelineTable
 	TableState	state;
 	XLogRecPtr	lsn;			/* catchup: copied up to here */
 	char		copy_token[TOKEN_LENGTH + 1];	/* copy: its files; "" none */
+	bool		own_folder;		/* copy: a new lake table gets a folder that is not its name */
 	WriteOptions write;
 
 	/* set up by pipeline_table_open and _follow; columns only once the source is described */

@@ -224,9 +224,13 @@ type_changed(Maker *m, const IcebergField *f, const TableColumn *c)
 {
 	const char *noted = field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
 
-	must_copy(m, psprintf("column \"%s\" changed its type from %s to %s", c->name,
-						  noted ? noted : f->supported ? lake_type_name(f->type) : f->type_json,
-						  convert_type_text(c->type, c->typmod)));
+	const char *now = convert_type_text(c->type, c->typmod);
+
+	if (noted && strcmp(noted, now) == 0)
+		must_copy(m, psprintf("the type %s of column \"%s\" changed", now, c->name));
+	else
+		must_copy(m, psprintf("column \"%s\" changed its type from %s to %s", c->name,
+							  noted ? noted : lake_type_name(f->type), now));
 }
 
 /* New ids for what a column consists of. */

@@ -184,12 +184,16 @@ pipeline_table_lake(Pipeline *p, PipelineTable *t)
 {
 	IcebergSchema schema;
 	MemoryContext old;
+	char	   *location;
 
 	if (t->lake)
 		return t->lake;
 	old = MemoryContextSwitchTo(t->context);
 	schema = *t->shape->schema;
-	t->lake = lake_table_new(p->lake, t->namespace, t->name, &schema,
+	location = lake_table_location(p->lake, t->namespace, t->name);
+	if (t->own_folder)
+		location = psprintf("%s~%u", location, t->relid);
+	t->lake = lake_table_new(p->lake, t->namespace, t->name, location, &schema,
 							 t->shape->properties, t->shape->nproperties);
 	MemoryContextSwitchTo(old);
 	return t->lake;

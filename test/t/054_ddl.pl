@@ -10,10 +10,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TarnTest;
+use Time::HiRes qw(usleep);
 
 my $db = 'postgres';
 my $only = $ENV{TARN_ONLY} || '.';
-my $node = TarnTest::cluster('ddl', conf => "log_statement = none\ntarn.garbage_grace = 0\nallow_in_place_tablespaces = on\n");
+my $node = TarnTest::cluster('ddl', conf => "restart_after_crash = on\nlog_statement = none\ntarn.garbage_grace = 0\nallow_in_place_tablespaces = on\n");
 TarnTest::create_lake($node);
 
 sub sql
@@ -367,6 +368,8 @@ sub recreation
 	TarnTest::flush($node, 's');
 	agree('app.yy', 'renamed out of the way', %s);
 	agree('app.y', 'of one that takes its place', %s);
+	is(sql("SELECT count(DISTINCT regexp_replace(metadata_location, '/metadata/.*', '')) FROM tarn_catalog.iceberg_tables WHERE table_namespace = 'app'"),
+		sql("SELECT count(*) FROM tarn_catalog.iceberg_tables WHERE table_namespace = 'app'"), 'each in a folder of its own');
 	sql("SELECT tarn.drop_pipeline('s')");
 	return;
 }
@@ -412,6 +415,57 @@ sub foreign
 	return;
 }
 
+# kill -9 at each step of the flush that has the change, and of the copy that follows from one.
+sub patiently
+{
+	my ($statement) = @_;
+
+	foreach (1 .. 300)
+	{
+		my ($status, $out) = $node->psql($db, $statement);
+
+		return $out if $status == 0;
+		usleep(100_000);
+	}
+	die "the server does not come back for: $statement";
+}
+
+sub crashes
+{
+	my $n = 0;
+
+	mirrored('c', 'id int PRIMARY KEY, a0 int', 'INSERT INTO c SELECT i, i FROM generate_series(1, 100) i');
+	foreach my $point (qw(flush-data-written flush-index-prepared flush-before-commit flush-after-commit copy-before-commit copy-after-commit))
+	{
+		my $offset = -s $node->logfile;
+		my $last = 'a' . $n++;
+		my $copy = $point =~ /^copy/;
+
+		sql("ALTER SYSTEM SET tarn.failpoints = '$point=kill:1'", 'SELECT pg_reload_conf()');
+		usleep(300_000);
+		my ($status) = $node->psql($db, join(";\n", 'BEGIN', "UPDATE c SET $last = $last + 1 WHERE id % 3 = 0",
+			"ALTER TABLE c ADD COLUMN a$n int" . ($copy ? ' DEFAULT 7' : ''), "ALTER TABLE c RENAME $last TO was$n",
+			"UPDATE c SET a$n = id WHERE id % 5 = 0", "DELETE FROM c WHERE id = $n", 'COMMIT'));
+		is($status, 0, "$point: changed");
+		foreach (1 .. 300)
+		{
+			last if substr(slurp_file($node->logfile), $offset) =~ /was terminated by signal 9/;
+			usleep(100_000);
+		}
+		like(substr(slurp_file($node->logfile), $offset), qr/was terminated by signal 9/, "$point: killed");
+		patiently('ALTER SYSTEM RESET tarn.failpoints');
+		patiently('SELECT pg_reload_conf()');
+		patiently("SELECT tarn.flush('p')");
+		# a flush that died before its commit says so again
+		my @copies = copies('c');
+		$copied{'public.c'} = @copies;
+		cmp_ok(scalar(@copies), '>', 0, "$point: copied anew") if $copy;
+		agree('c', $point, no_engines => $n % 3);
+	}
+	is(scalar(grep { !/a[56]" was added/ } copies('c')), 0, 'and for nothing else');
+	return;
+}
+
 my %subs = (partitions => \&partitions, publications => \&publications, recreation => \&recreation, untold => \&untold, foreign => \&foreign, columns => \&columns, defaults => \&defaults, types => \&types, constraints => \&constraints, names => \&names, rewrites => \&rewrites);
 
 foreach my $name (qw(columns defaults types constraints names rewrites partitions recreation untold foreign publications))
@@ -420,6 +474,7 @@ foreach my $name (qw(columns defaults types constraints names rewrites partition
 }
 
 $load->kill_kill(grace => 5);
+subtest('crashes' => \&crashes) if 'crashes' =~ /$only/;
 agree('busy', 'the table that was never touched');
 $node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
 TarnTest::files_known($node);
