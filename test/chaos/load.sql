@@ -206,7 +206,8 @@ DECLARE
 	c record;
 BEGIN
 	c := chaos.some_column(to_regclass(tab), seed, NULL);
-	IF c.name IS NULL THEN
+	-- where deletes are not published, none may be needed
+	IF c.name IS NULL OR (SELECT t.kind FROM chaos.tables t WHERE t.name = tab) = 'insert' THEN
 		RETURN;
 	END IF;
 	IF NOT c.not_null THEN

@@ -54,9 +54,9 @@ sub by_copy
 	$node->safe_psql($db, "CREATE TABLE $name (id int PRIMARY KEY, v text); INSERT INTO $name SELECT i, md5(i::text) FROM generate_series(1, 5000) i");
 	TarnCrash::arm($node, $failpoint);
 	usleep(100_000);
-	$node->psql($db, "ALTER PUBLICATION p ADD TABLE $name");
+	TarnCrash::query($node, "ALTER PUBLICATION p ADD TABLE $name");
 	# with panic-server the server may be gone by now
-	$node->psql($db, "UPDATE $name SET v = 'during the copy' WHERE id % 100 = 0; DELETE FROM $name WHERE id % 101 = 0");
+	TarnCrash::query($node, "UPDATE $name SET v = 'during the copy' WHERE id % 100 = 0; DELETE FROM $name WHERE id % 101 = 0");
 	return sub { patiently("ALTER PUBLICATION p DROP TABLE $name") };
 }
 
@@ -106,7 +106,7 @@ sub by_dropped_pipeline
 	TarnCrash::flush($node, "alone$made");
 	TarnCrash::arm($node, $failpoint);
 	usleep(200_000);
-	$node->psql($db, "SELECT tarn.drop_pipeline('alone$made')");
+	TarnCrash::query($node, "SELECT tarn.drop_pipeline('alone$made')");
 	return sub {
 		$node->poll_query_until($db, 'SELECT (SELECT count(*) FROM pg_replication_slots) = (SELECT count(*) FROM tarn.pipeline)')
 		  or diag('a slot is left');

@@ -94,6 +94,15 @@ sub start
 	BAIL_OUT('the server does not start');
 }
 
+# psql that may meet a server that dies under it: status, output, errors
+sub query
+{
+	my ($node, $statement, %options) = @_;
+	my @result = eval { $node->psql($db, $statement, %options) };
+
+	return $@ ? (2, '', $@) : @result;
+}
+
 sub patiently
 {
 	my ($node, $statement, $seconds) = @_;
@@ -102,7 +111,7 @@ sub patiently
 
 	while (time() < $end)
 	{
-		($status, $out, $err) = $node->psql($db, $statement);
+		($status, $out, $err) = query($node, $statement);
 		return $out if $status == 0;
 		start($node) if !running($node);
 		usleep(100_000);
@@ -114,8 +123,10 @@ sub arm
 {
 	my ($node, $failpoints) = @_;
 
-	return $node->psql($db, "ALTER SYSTEM SET tarn.failpoints = '$failpoints'") == 0
-	  && $node->psql($db, 'SELECT pg_reload_conf()') == 0;
+	my ($status) = query($node, "ALTER SYSTEM SET tarn.failpoints = '$failpoints'");
+
+	($status) = query($node, 'SELECT pg_reload_conf()') if $status == 0;
+	return $status == 0;
 }
 
 sub disarm
