@@ -85,11 +85,13 @@
 
 /* Replication slots; include replication/slot.h first. */
 #if PG_VERSION_NUM >= 170000
-#define compat_slot_create(name, persistency) \
-	ReplicationSlotCreate(name, true, persistency, false, false, false)
+#define compat_slot_create(name, persistency, failover) \
+	ReplicationSlotCreate(name, true, persistency, false, failover, false)
+#define compat_standbys_have(lsn) StandbySlotsHaveCaughtup(lsn, DEBUG1)
 #else
-#define compat_slot_create(name, persistency) \
+#define compat_slot_create(name, persistency, failover) \
 	ReplicationSlotCreate(name, true, persistency, false)
+#define compat_standbys_have(lsn) true
 #endif
 #if PG_VERSION_NUM >= 180000
 #define compat_slot_acquire(name) ReplicationSlotAcquire(name, true, true)

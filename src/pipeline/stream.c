@@ -59,7 +59,8 @@ stream_begin_slot(const char *slot, bool need_full_snapshot, MemoryContext conte
 	MemoryContext caller = CurrentMemoryContext;
 
 	CheckLogicalDecodingRequirements();
-	compat_slot_create(slot, RS_EPHEMERAL);
+	/* the pipeline's slot goes with a failover, on servers that know how; a copy's does not live that long */
+	compat_slot_create(slot, RS_EPHEMERAL, !need_full_snapshot);
 
 	/*
 	 * Outside of a transaction this would mark our process as one that only

@@ -326,10 +326,32 @@ answer_requests(bool *reload)
 	*reload = (requests & REQUEST_RELOAD) != 0;
 }
 
+/*
+ * The lake must not have what a standby lacks that may be promoted (setting
+ * synchronized_standby_slots).  A request to leave is heard meanwhile.
+ */
+static void
+wait_for_standbys(XLogRecPtr position)
+{
+	if (compat_standbys_have(position))
+		return;
+	state_set_detail(state, "waiting for the standbys of synchronized_standby_slots");
+	while (!compat_standbys_have(position))
+	{
+		if (pg_atomic_read_u32(&state->requests) & (REQUEST_LET_GO | REQUEST_DROP))
+			proc_exit(0);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	state_set_detail(state, "%s", "");
+}
+
 /* Everything before `position` is decoded: make it so in the lake, and say so. */
 static void
 flush_to(XLogRecPtr position)
 {
+	wait_for_standbys(position);
 	state->activity = PIPELINE_FLUSHING;
 	pipeline_flush(batch, position);
 	fence_advance(pipeline);
