@@ -149,6 +149,13 @@ extern bool convert_reads(const ColumnConvert *c, LakeType from);
  */
 extern bool convert_constant(const ColumnConvert *c, Datum value, LakeValue *out);
 
+/*
+ * Names are UTF-8 in the lake, and in the database's encoding here; the same
+ * string when nothing is to be done.  A name without a counterpart there is an error.
+ */
+extern char *convert_name_to_lake(const char *name);
+extern char *convert_name_from_lake(const char *name);
+
 /* format_type_be with typmod of the type a lake column came from, kept in the table's properties; palloc'd. */
 extern char *convert_type_text(Oid pg_type, int32 typmod);
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "base/utf8.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -297,6 +298,30 @@ convert_makes_nulls(const ColumnConvert *c)
 		return true;
 	return c->policy == CONVERT_NULL &&
 		(c->kind == CONVERT_DATE || c->kind == CONVERT_TIME || c->kind == CONVERT_TIMESTAMP);
+}
+
+char *
+convert_name_to_lake(const char *name)
+{
+	char	   *utf8;
+
+	/* also outside of a transaction */
+	if (utf8_is_ascii(name, strlen(name)))
+		return unconstify(char *, name);
+	utf8 = pg_server_to_any(name, (int) strlen(name), PG_UTF8);
+
+	/* SQL_ASCII has anything */
+	if (!utf8_is_valid(utf8, strlen(utf8)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg("name \"%s\" cannot be kept in the lake: it is not valid UTF8", name)));
+	return utf8;
+}
+
+char *
+convert_name_from_lake(const char *name)
+{
+	return pg_any_to_server(name, (int) strlen(name), PG_UTF8);
 }
 
 char *

@@ -101,7 +101,8 @@ init_composite(NestedConvert *n, LakeNode *node, int32 typmod, int depth, const 
 		if (att->attisdropped)
 			continue;
 		n->attnums[nchildren] = att->attnum;
-		if (!init_node(&n->children[nchildren], &node->children[nchildren], NameStr(att->attname),
+		if (!init_node(&n->children[nchildren], &node->children[nchildren],
+					   convert_name_to_lake(NameStr(att->attname)),
 					   att->atttypid, att->atttypmod, depth, init))
 			return false;
 		nchildren++;
@@ -257,7 +258,7 @@ check_composite(const NestedConvert *n, const NestedPut *put)
 		return;
 	if (!equalTupleDescs(entry->tupDesc, n->desc))
 		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("type \"%s\" of column \"%s\" of \"%s\" changed its attributes",
 						format_type_be(n->pg_type), put->column->name, put->column->relation)));
 	own->desc_identifier = entry->tupDesc_identifier;

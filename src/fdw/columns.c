@@ -100,14 +100,15 @@ column_filterable(const ColumnConvert *convert, const IcebergField *field, const
 static const IcebergField *
 column_field(const LakeTable *table, const char *name, bool *dropped)
 {
-	const IcebergField *field = iceberg_schema_field_named(table->schema, name);
+	const char *lake_name = convert_name_to_lake(name);
+	const IcebergField *field = iceberg_schema_field_named(table->schema, lake_name);
 	const IcebergMetadata *m = table->metadata;
 
 	*dropped = false;
 	/* schemas are in the order of their making */
 	for (int i = m->nschemas - 1; field == NULL && i >= 0; i--)
 	{
-		const IcebergField *old = iceberg_schema_field_named(m->schemas[i], name);
+		const IcebergField *old = iceberg_schema_field_named(m->schemas[i], lake_name);
 
 		if (old == NULL)
 			continue;
@@ -125,7 +126,7 @@ column_candidates(const LakeTable *table)
 	const char **names = palloc0((table->schema->nfields + 1) * sizeof(char *));
 
 	for (int i = 0; i < table->schema->nfields; i++)
-		names[i] = table->schema->fields[i].name;
+		names[i] = convert_name_from_lake(table->schema->fields[i].name);
 	return names;
 }
 

@@ -69,7 +69,7 @@ import_noted_type(const LakeTable *table, const IcebergField *field, Oid *pg_typ
 
 	if (text == NULL)
 		return false;
-	compat_parse_type(text, pg_type, typmod);
+	compat_parse_type(convert_name_from_lake(text), pg_type, typmod);
 	return OidIsValid(*pg_type) &&
 		fdw_convert_init(&convert, *pg_type, *typmod, field, field->name, table->name,
 						 CurrentMemoryContext, &reason);
@@ -85,12 +85,13 @@ import_identifier(const char *name)
 static void
 import_column(StringInfo sql, const IcebergField *field, Oid pg_type, int32 typmod, bool first)
 {
-	char	   *identifier = import_identifier(field->name);
+	char	   *name = convert_name_from_lake(field->name);
+	char	   *identifier = import_identifier(name);
 
 	appendStringInfo(sql, "%s\n  %s %s", first ? "" : ",", quote_identifier(identifier),
 					 format_type_with_typemod(pg_type, typmod));
-	if (strcmp(identifier, field->name) != 0)
-		appendStringInfo(sql, " OPTIONS (column_name %s)", quote_literal_cstr(field->name));
+	if (strcmp(identifier, name) != 0)
+		appendStringInfo(sql, " OPTIONS (column_name %s)", quote_literal_cstr(name));
 	if (field->required)
 		appendStringInfoString(sql, " NOT NULL");
 }

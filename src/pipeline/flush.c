@@ -74,7 +74,7 @@ pipeline_commit(void)
 static void
 add_summary(LakeChange *change, const Pipeline *p, XLogRecPtr lsn)
 {
-	lake_change_summary(change, "tarn.pipeline", p->name);
+	lake_change_summary(change, "tarn.pipeline", p->lake_label);
 	lake_change_summary(change, "tarn.lsn", psprintf("%X/%X", LSN_FORMAT_ARGS(lsn)));
 	lake_change_summary(change, "tarn.system-identifier",
 						psprintf("%llu", (unsigned long long) p->system_identifier));

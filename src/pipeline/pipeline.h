@@ -68,6 +68,7 @@ typedef struct TableColumn
 {
 	AttrNumber	attnum;			/* of the published relation */
 	char	   *name;
+	char	   *lake_name;		/* the same in UTF-8 */
 	Oid			type;
 	int32		typmod;
 	bool		notnull;
@@ -127,6 +128,7 @@ typedef struct Pipeline
 {
 	int32		id;
 	char	   *name;
+	char	   *lake_label;		/* the name in UTF-8 */
 	Oid			owner;
 	char	   *lake_name;
 	List	   *publications;	/* of char * */

@@ -131,6 +131,7 @@ pipeline_from_row(MemoryContext parent, uint64 row)
 	p->context = context;
 	p->id = (int32) result_int64(row, 1);
 	p->name = result_text(context, row, 2);
+	p->lake_label = MemoryContextStrdup(context, convert_name_to_lake(p->name));
 	p->owner = (Oid) result_int64(row, 3);
 	p->lake_name = result_text(context, row, 4);
 	p->publications = result_list(context, row, 5);

@@ -56,6 +56,7 @@ make_column(Maker *m, TableColumn *c, Form_pg_attribute att, bool exact, char **
 
 	c->attnum = att->attnum;
 	c->name = pstrdup(NameStr(att->attname));
+	c->lake_name = pstrdup(convert_name_to_lake(c->name));
 	c->type = att->atttypid;
 	c->typmod = att->atttypmod;
 	c->varlena = att->attlen == -1;
@@ -148,7 +149,7 @@ field_before(const Maker *m, const TableColumn *c)
 		const char *attribute = m->same_source ?
 			field_property(m->before, SHAPE_ATTRIBUTE_PREFIX, f->id) : NULL;
 
-		if (attribute ? atoi(attribute) == c->attnum : strcmp(f->name, c->name) == 0)
+		if (attribute ? atoi(attribute) == c->attnum : strcmp(f->name, c->lake_name) == 0)
 			return f;
 	}
 	return NULL;
@@ -185,11 +186,11 @@ values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
 		return false;
 	if (noted == NULL)
 		return !m->same_source;
-	if (strcmp(noted, convert_type_text(c->type, c->typmod)) == 0)
+	if (strcmp(noted, convert_name_to_lake(convert_type_text(c->type, c->typmod))) == 0)
 		return true;
 	if (m->view == SHAPE_REWRITTEN)
 		return is_number(f->type);
-	compat_parse_type(noted, &old_type, &typmod);
+	compat_parse_type(convert_name_from_lake(noted), &old_type, &typmod);
 	if (!OidIsValid(old_type))
 		return false;
 	old_type = getBaseType(old_type);
@@ -315,12 +316,12 @@ make_schema(Maker *m, const bool *required)
 		IcebergField *f = &schema->fields[i];
 
 		f->id = c->field_id;
-		f->name = c->name;
+		f->name = c->lake_name;
 		f->type = c->convert.type;
 		f->required = required[i];
 		f->supported = true;
 		f->node = c->node;
-		out->parquet[i].name = c->name;
+		out->parquet[i].name = c->lake_name;
 		out->parquet[i].field_id = c->field_id;
 		out->parquet[i].type = c->convert.type;
 		out->parquet[i].required = required[i];
@@ -389,7 +390,7 @@ make_properties(Maker *m, const Pipeline *p)
 	TableShape *shape = out->shape;
 	const DecodeRelation *rel = m->rel;
 
-	shape_set_property(shape, SHAPE_SOURCE, m->name);
+	shape_set_property(shape, SHAPE_SOURCE, convert_name_to_lake(m->name));
 	shape_set_property(shape, SHAPE_SOURCE_ID, source_id(p, m->t));
 	shape_set_property(shape, SHAPE_ATTRIBUTES, psprintf("%d", rel->desc->natts));
 	shape_set_property(shape, SHAPE_KEY, key_text(out));
@@ -405,7 +406,7 @@ make_properties(Maker *m, const Pipeline *p)
 
 		shape_set_property(shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, c->field_id), psprintf("%d", c->attnum));
 		shape_set_property(shape, psprintf("%s%d", SHAPE_COLUMN_PREFIX, c->field_id),
-						   convert_type_text(c->type, c->typmod));
+						   convert_name_to_lake(convert_type_text(c->type, c->typmod)));
 	}
 }
 

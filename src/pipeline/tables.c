@@ -62,15 +62,12 @@ char *
 pipeline_table_problem(Oid relid, List *publications)
 {
 	DecodeRelation *rel = decode_relation_describe(relid, publications);
-	char	   *problem;
 	int			ncolumns = 0;
 
 	if (rel == NULL)
 		return pstrdup("table is not published");
 	if (rel->error)
 		return pstrdup(rel->error);
-	if ((problem = identity_problem(rel)) != NULL)
-		return problem;
 	for (int i = 0; i < rel->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(rel->desc, i);
@@ -90,7 +87,7 @@ pipeline_table_problem(Oid relid, List *publications)
 	if (ncolumns == 0)
 		return psprintf("table %s has no columns to mirror",
 						quote_qualified_identifier(rel->schema, rel->table));
-	return NULL;
+	return identity_problem(rel);
 }
 
 bool
