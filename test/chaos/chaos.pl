@@ -103,18 +103,18 @@ sub publication_of
 	return $kind->{kind} eq 'insert' ? 'c_insert' : $kind->{partitioned} ? 'c_root' : 'c';
 }
 
-# Kinds of schema changes; each gives a statement for a table.  on: the lake follows it in order with the data.
-# Otherwise it is done only with --ddl.
+# Kinds of schema changes; each gives a statement for a table.  on: the lake follows it, in order with the data or by a
+# copy.  Otherwise it is done only with --ddl.
 my %ddl = (
-	add_column => { on => 0, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('int', 'text', 'bigint', 'date', 'numeric(10,3)') } },
-	add_constant => { on => 0, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('int NOT NULL DEFAULT 7', "text DEFAULT 'new'", "date DEFAULT '2024-02-29'", 'boolean DEFAULT true') } },
-	add_volatile => { on => 0, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('float8 DEFAULT random()', 'uuid DEFAULT gen_random_uuid()') } },
-	drop_column => { on => 0, sql => sub { "SELECT chaos.drop_column('$_[0]', " . int(rand(1e9)) . ')' } },
-	rename_column => { on => 0, sql => sub { "SELECT chaos.rename_column('$_[0]', " . int(rand(1e9)) . ", 'r" . ++$added . "')" } },
-	widen => { on => 0, sql => sub { "SELECT chaos.widen('$_[0]', " . int(rand(1e9)) . ')' } },
-	not_null => { on => 0, sql => sub { "SELECT chaos.not_null('$_[0]', " . int(rand(1e9)) . ')' } },
-	retype => { on => 0, sql => sub { "SELECT chaos.retype('$_[0]', " . int(rand(1e9)) . ')' } },
-	identity => { on => 0, sql => sub { "SELECT chaos.identity('$_[0]', " . int(rand(1e9)) . ')' } },
+	add_column => { on => 1, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('int', 'text', 'bigint', 'date', 'numeric(10,3)') } },
+	add_constant => { on => 1, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('int NOT NULL DEFAULT 7', "text DEFAULT 'new'", "date DEFAULT '2024-02-29'", 'boolean DEFAULT true') } },
+	add_volatile => { on => 1, sql => sub { "ALTER TABLE $_[0] ADD COLUMN c" . ++$added . ' ' . any('float8 DEFAULT random()', 'uuid DEFAULT gen_random_uuid()') } },
+	drop_column => { on => 1, sql => sub { "SELECT chaos.drop_column('$_[0]', " . int(rand(1e9)) . ')' } },
+	rename_column => { on => 1, sql => sub { "SELECT chaos.rename_column('$_[0]', " . int(rand(1e9)) . ", 'r" . ++$added . "')" } },
+	widen => { on => 1, sql => sub { "SELECT chaos.widen('$_[0]', " . int(rand(1e9)) . ')' } },
+	not_null => { on => 1, sql => sub { "SELECT chaos.not_null('$_[0]', " . int(rand(1e9)) . ')' } },
+	retype => { on => 1, sql => sub { "SELECT chaos.retype('$_[0]', " . int(rand(1e9)) . ')' } },
+	identity => { on => 1, sql => sub { "SELECT chaos.identity('$_[0]', " . int(rand(1e9)) . ')' } },
 	# these change nothing of the shape
 	vacuum_full => { on => 1, alone => 1, sql => sub { "VACUUM FULL $_[0]" } },
 	analyze => { on => 1, alone => 1, sql => sub { "VACUUM (ANALYZE, FREEZE) $_[0]" } },
