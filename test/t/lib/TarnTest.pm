@@ -318,6 +318,12 @@ sub regress
 		ok($2 eq 'ok', $1);
 		$seen++;
 	}
+	# that of PostgreSQL 16 and later reports in TAP
+	while ($report =~ /^(ok|not ok) \d+\s+[-+] (\S+)\s/mg)
+	{
+		ok($1 eq 'ok', $2);
+		$seen++;
+	}
 	is($seen, scalar(@$tests), "all of $directory ran");
 	if (-s "$out/regression.diffs")
 	{
