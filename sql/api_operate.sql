@@ -94,7 +94,10 @@ SELECT tarn.resume('operate', 0);
 SELECT tarn.take_over('operate');
 RESET ROLE;
 SET ROLE regress_operate_owner;
+-- the words differ from PostgreSQL 16 on
+\set VERBOSITY sqlstate
 SELECT tarn.alter_pipeline('operate', owner => 'regress_operate_other');
+\set VERBOSITY default
 SELECT tarn.alter_pipeline('operate', flush_interval => '1 s');
 RESET ROLE;
 SELECT tarn.alter_pipeline('operate', owner => current_user);

@@ -197,7 +197,7 @@ mirrored('and then taken');
 
 # Restart
 sql("INSERT INTO t VALUES (3, 'before the restart')");
-$node->restart('fast');
+$node->restart;
 sql("INSERT INTO t VALUES (4, 'after it')");
 mirrored('after a restart');
 $node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');

@@ -152,7 +152,11 @@ foreach my $round (1 .. $rounds)
 		$node->psql($db, $script, stdout => \$out, stderr => \$err, on_error_stop => 0);
 		TarnTest::flush($node, 'p') if rand() < 0.3;
 	}
-	$node->restart('immediate') if rand() < 0.1;
+	if (rand() < 0.1)
+	{
+		$node->stop('immediate');
+		$node->start;
+	}
 	TarnTest::flush($node, 'p');
 	TarnTest::all_same($node, "round $round") or last;
 	TarnTest::engines($node, [ map { "public.$_" } sort keys %tables ], "round $round: engines")
