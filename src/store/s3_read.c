@@ -301,9 +301,12 @@ s3_remove(Store *store, const char *name)
 		s3_fail(&request, &response);
 }
 
-/* Gives the objects of one page to the callback; false when that had enough. */
+/*
+ * Gives the objects of one page to the callback, which runs in the context of
+ * store_list's caller; false when that had enough.
+ */
 static bool
-list_page(const char *location, const char *body, store_list_cb cb, void *arg)
+list_page(const char *location, const char *body, MemoryContext caller, store_list_cb cb, void *arg)
 {
 	const char *p = body;
 	char	   *contents;
@@ -316,9 +319,16 @@ list_page(const char *location, const char *body, store_list_cb cb, void *arg)
 
 		CHECK_FOR_INTERRUPTS();
 		/* some services and tools make an object of a folder */
-		if (length > 0 && key[length - 1] != '/' &&
-			!cb(psprintf("%s%s", location, key), size != NULL ? strtoull(size, NULL, 10) : 0, arg))
-			return false;
+		if (length > 0 && key[length - 1] != '/')
+		{
+			char	   *name = psprintf("%s%s", location, key);
+			MemoryContext page = MemoryContextSwitchTo(caller);
+			bool		more = cb(name, size != NULL ? strtoull(size, NULL, 10) : 0, arg);
+
+			MemoryContextSwitchTo(page);
+			if (!more)
+				return false;
+		}
 		pfree(contents);
 	}
 	return true;
@@ -361,7 +371,7 @@ s3_list(Store *store, const char *prefix, store_list_cb cb, void *arg)
 				corrupted(prefix, "the list goes on without saying where");
 			token = MemoryContextStrdup(caller, next);
 		}
-		if (!list_page(location, response.body, cb, arg))
+		if (!list_page(location, response.body, caller, cb, arg))
 			token = NULL;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(page);

@@ -51,7 +51,7 @@ typedef struct StoreConfig
 	const char *session_token;
 } StoreConfig;
 
-/* Called for each object; false ends the list. */
+/* Called for each object, in the memory context of who asked for the list; false ends it. */
 typedef bool (*store_list_cb) (const char *name, uint64 size, void *arg);
 
 /* Flags of store_create. */
