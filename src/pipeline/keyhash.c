@@ -26,6 +26,23 @@ keyhash_is_wide(const LakeType *types, int n)
 	}
 }
 
+/*
+ * Floats are hashed by their bits.  As a key, or in the full row, -0 and 0
+ * are two values: an UPDATE of one to the other changes what the lake has to
+ * show, and the server logs the old key then.
+ */
+static void
+hash_column(const ColumnVector *v, uint64 *hashes, bool combine, uint64 seed)
+{
+	ColumnVector bits = *v;
+
+	if (v->layout == LAYOUT_FLOAT)
+		bits.layout = LAYOUT_INT32;
+	else if (v->layout == LAYOUT_DOUBLE)
+		bits.layout = LAYOUT_INT64;
+	column_vector_hash(&bits, hashes, combine, seed);
+}
+
 void
 keyhash_rows(ColumnVector *const *columns, int ncolumns, bool wide, uint64 seed, KeyHash *out)
 {
@@ -40,7 +57,7 @@ keyhash_rows(ColumnVector *const *columns, int ncolumns, bool wide, uint64 seed,
 	}
 
 	for (int i = 0; i < ncolumns; i++)
-		column_vector_hash(columns[i], hashes, i > 0, seed);
+		hash_column(columns[i], hashes, i > 0, seed);
 	for (uint32 i = 0; i < n; i++)
 	{
 		out[i].hash = hashes[i];
@@ -50,7 +67,7 @@ keyhash_rows(ColumnVector *const *columns, int ncolumns, bool wide, uint64 seed,
 	{
 		/* a second hash of the same values; its own seed makes it independent of the first */
 		for (int i = 0; i < ncolumns; i++)
-			column_vector_hash(columns[i], hashes, i > 0, hash_mix64(seed + 1));
+			hash_column(columns[i], hashes, i > 0, hash_mix64(seed + 1));
 		for (uint32 i = 0; i < n; i++)
 			out[i].check = (uint32) (hashes[i] >> 32);
 	}
