@@ -12,16 +12,19 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/sysattr.h"
 #include "base/compat.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "decode/relation.h"
 #include "lib/stringinfo.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* Does this publication, which has no column list, publish the attribute? */
 static bool
@@ -69,6 +72,63 @@ describe_columns(DecodeRelation *rel, List *publications)
 		rel->published[i] = bms_is_member(i, columns);
 }
 
+/* Columns of the index that is the replica identity, offset as bitmaps of attributes are; NULL: none. */
+static Bitmapset *
+describe_identity(Relation relation)
+{
+	if (HistoricSnapshotActive())
+		return RelationGetIdentityKeyBitmap(relation);
+	return RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY);
+}
+
+/* Columns of the primary key, whatever the replica identity; NULL when there is none that holds at once. */
+static Bitmapset *
+describe_primary_key(Relation relation)
+{
+	List	   *indexes = RelationGetIndexList(relation);
+	Bitmapset  *key = NULL;
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		if (index->indisprimary && index->indimmediate && index->indisvalid)
+		{
+			for (int i = 0; i < index->indnkeyatts; i++)
+				key = bms_add_member(key, index->indkey.values[i] - FirstLowInvalidHeapAttributeNumber);
+		}
+		ReleaseSysCache(tuple);
+	}
+	list_free(indexes);
+	return key;
+}
+
+/*
+ * What WAL has of an old row is up to the replica identity of its partition,
+ * which has nothing to do with that of the root: ALTER TABLE ... REPLICA
+ * IDENTITY stays with the table it names.  So of a root this is the key that
+ * its partitions are expected to tell (relation_tells_key): the index it
+ * names, else the primary key, which partitions share, whether by default or
+ * as part of the full row; and without one, the full row.
+ */
+static void
+describe_root_identity(DecodeRelation *rel, Relation relation, Bitmapset **key)
+{
+	*key = NULL;
+	if (rel->replica_identity != REPLICA_IDENTITY_FULL)
+		*key = describe_identity(relation);
+	if (*key == NULL)
+	{
+		*key = describe_primary_key(relation);
+		rel->replica_identity = *key != NULL ? REPLICA_IDENTITY_DEFAULT : REPLICA_IDENTITY_FULL;
+	}
+}
+
 static void
 describe_key(DecodeRelation *rel, Relation relation)
 {
@@ -76,17 +136,17 @@ describe_key(DecodeRelation *rel, Relation relation)
 	int			offset = FirstLowInvalidHeapAttributeNumber;
 
 	rel->replica_identity = relation->rd_rel->relreplident;
+	if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		describe_root_identity(rel, relation, &key);
+	else if (rel->replica_identity != REPLICA_IDENTITY_FULL)
+		key = describe_identity(relation);
+
 	if (rel->replica_identity == REPLICA_IDENTITY_FULL)
 	{
 		memcpy(rel->key, rel->published, rel->desc->natts * sizeof(bool));
 		rel->has_key = true;
 		return;
 	}
-
-	if (HistoricSnapshotActive())
-		key = RelationGetIdentityKeyBitmap(relation);
-	else
-		key = RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY);
 	rel->has_key = key != NULL;
 	for (int i = 0; i < rel->desc->natts; i++)
 	{
@@ -167,6 +227,25 @@ describe_partitions(DecodeRelation *rel, Relation relation)
 		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
 			rel->partitions[rel->npartitions++] = lfirst_oid(lc);
 	}
+}
+
+bool
+relation_tells_key(Relation leaf, const AttrMap *map, const DecodeRelation *rel)
+{
+	Bitmapset  *identity;
+	bool		tells = rel->has_key;
+
+	if (!rel->has_key || leaf->rd_rel->relreplident == REPLICA_IDENTITY_FULL)
+		return rel->has_key;
+	identity = describe_identity(leaf);
+	for (int i = 0; i < rel->desc->natts && tells; i++)
+	{
+		AttrNumber	attnum = map != NULL ? map->attnums[i] : i + 1;
+
+		tells = !rel->key[i] || bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, identity);
+	}
+	bms_free(identity);
+	return tells;
 }
 
 DecodeRelation *

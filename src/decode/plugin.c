@@ -15,6 +15,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "base/compat.h"
 #include "base/options.h"
@@ -23,11 +24,14 @@
 #include "decode/note.h"
 #include "decode/relation.h"
 #include "decode/sink.h"
+#include "decode/toast.h"
 #include "decode/wire_json.h"
 #include "mb/pg_wchar.h"
 #include "replication/logical.h"
 #include "replication/origin.h"
 #include "replication/output_plugin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
@@ -41,6 +45,7 @@ typedef struct Plugin
 	MemoryContext change_context;	/* reset after each change that used it */
 	DecodeTxn	txn;
 	uint64		txn_number;		/* serial, for PublishedRelation.wanted_txn */
+	TransactionId newest;		/* a transaction id assigned before the commit at hand */
 	bool		begun;			/* the sink's begin was called for it */
 	int			changes;		/* since the last note of progress */
 } Plugin;
@@ -170,10 +175,29 @@ plugin_progress(Plugin *plugin, LogicalDecodingContext *ctx, bool skipped)
 	}
 }
 
+/* Commits come in order: what this transaction could see is of it, or of one that came before. */
+static void
+plugin_note_newest(Plugin *plugin, ReorderBufferTXN *txn)
+{
+	dlist_iter	iter;
+
+	if (!TransactionIdIsNormal(plugin->newest) || TransactionIdFollows(txn->xid, plugin->newest))
+		plugin->newest = txn->xid;
+	dlist_foreach(iter, &txn->subtxns)
+	{
+		TransactionId xid = dlist_container(ReorderBufferTXN, node, iter.cur)->xid;
+
+		if (TransactionIdFollows(xid, plugin->newest))
+			plugin->newest = xid;
+	}
+}
+
 static void
 plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
 	Plugin	   *plugin = ctx->output_plugin_private;
+
+	plugin_note_newest(plugin, txn);
 
 	plugin->txn.xid = txn->xid;
 	plugin->txn.commit_lsn = txn->final_lsn;
@@ -267,9 +291,48 @@ plugin_restore_unchanged(const PublishedRelation *published, const DecodeRow *ol
 	}
 }
 
+/*
+ * An UPDATE became an INSERT: values it left alone must be there in full.
+ * Returns the name of one that cannot be had, or NULL.
+ */
+static const char *
+plugin_complete(const Plugin *plugin, const DecodeRelation *rel, DecodeRow *new_row)
+{
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		struct varlena *value;
+
+		if (!rel->published[i] || new_row->isnull[i] || TupleDescAttr(rel->desc, i)->attlen != -1 ||
+			!VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(new_row->values[i])))
+			continue;
+		value = toast_fetch_source((struct varlena *) DatumGetPointer(new_row->values[i]), plugin->newest);
+		if (value == NULL)
+			return NameStr(TupleDescAttr(rel->desc, i)->attname);
+		new_row->values[i] = PointerGetDatum(value);
+	}
+	return NULL;
+}
+
+/* False when the row was given up. */
+static bool
+plugin_completes(Plugin *plugin, const ReorderBufferChange *change, DecodeRelation *rel, DecodeRow *new_row)
+{
+	ChangeSink *sink = plugin->sink;
+	const char *column = plugin_complete(plugin, rel, new_row);
+
+	if (column == NULL || sink->ops->unkeyed == NULL)
+		return true;
+	plugin_need_begin(plugin);
+	sink->ops->lost(sink, &plugin->txn, change->lsn, rel,
+					psprintf("an update brought a row of table %s through the row filter, and the unchanged "
+							 "value of its column \"%s\" is gone from the source",
+							 quote_qualified_identifier(rel->schema, rel->table), column));
+	return false;
+}
+
 static void
 plugin_send(Plugin *plugin, LeafRelation *leaf, ReorderBufferChange *change,
-			const DecodeRow *old_row, const DecodeRow *new_row)
+			const DecodeRow *old_row, DecodeRow *new_row)
 {
 	ChangeSink *sink = plugin->sink;
 	DecodeRelation *rel = &leaf->published->rel;
@@ -280,6 +343,8 @@ plugin_send(Plugin *plugin, LeafRelation *leaf, ReorderBufferChange *change,
 		MemoryContext old = MemoryContextSwitchTo(plugin->change_context);
 		bool		leaves = filter_change(leaf->published->filter, old_row, new_row, &action);
 
+		if (leaves && action == REORDER_BUFFER_CHANGE_INSERT && action != change->action)
+			leaves = plugin_completes(plugin, change, rel, new_row);
 		MemoryContextSwitchTo(old);
 		if (!leaves)
 			return;
@@ -311,6 +376,28 @@ plugin_missed(Plugin *plugin, LeafRelation *leaf, XLogRecPtr lsn)
 	leaf->missed_txn = plugin->txn_number;
 	if (sink->ops->wants == NULL || sink->ops->wants(sink, leaf->relid, &plugin->txn))
 		sink->ops->unpublished(sink, &plugin->txn, lsn, leaf->relid);
+}
+
+/* Which row was updated or deleted is not in WAL. */
+static void
+plugin_unkeyed(Plugin *plugin, LeafRelation *leaf, Relation relation, ReorderBufferChange *change)
+{
+	DecodeRelation *rel = &leaf->published->rel;
+	const char *what = change->action == REORDER_BUFFER_CHANGE_UPDATE ? "updated" : "deleted";
+	const char *name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+												  RelationGetRelationName(relation));
+	char	   *reason;
+
+	if (leaf->relid == rel->relid)
+		reason = psprintf("a row of table %s was %s, and the table has no usable replica identity; "
+						  "run: ALTER TABLE %s REPLICA IDENTITY FULL", name, what, name);
+	else
+		reason = psprintf("a row of partition %s was %s, and the partition's replica identity lacks columns "
+						  "of the key of table %s; run: ALTER TABLE %s REPLICA IDENTITY FULL", name, what,
+						  quote_qualified_identifier(rel->schema, rel->table), name);
+	plugin_need_begin(plugin);
+	plugin->sink->ops->unkeyed(plugin->sink, &plugin->txn, change->lsn, rel,
+								change->action == REORDER_BUFFER_CHANGE_DELETE, reason);
 }
 
 static void
@@ -349,8 +436,11 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 			plugin_restore_unchanged(leaf->published, old_row, new_row);
 	}
 
+	if (unlikely(plugin->sink->ops->unkeyed != NULL && change->action != REORDER_BUFFER_CHANGE_INSERT &&
+				 (!leaf->tells_key || (old_row == NULL && new_row == NULL))))
+		plugin_unkeyed(plugin, leaf, relation, change);
 	/* a DELETE without a key (no replica identity) cannot be told */
-	if (old_row != NULL || new_row != NULL)
+	else if (old_row != NULL || new_row != NULL)
 		plugin_send(plugin, leaf, change, old_row, new_row);
 
 done:
@@ -379,7 +469,7 @@ plugin_truncate_partition(Plugin *plugin, PublishedRelation *published, Relation
 								  published->rel.schema, published->rel.table);
 
 	plugin_need_begin(plugin);
-	plugin->sink->ops->lost(plugin->sink, &plugin->txn, lsn, &published->rel, reason);
+	plugin->sink->ops->truncate_partition(plugin->sink, &plugin->txn, lsn, &published->rel, reason);
 }
 
 static void

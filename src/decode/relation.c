@@ -263,7 +263,10 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 													 leaf->published->rel.desc COMPAT_ATTRMAP_ARG);
 	}
 	if (leaf->published != NULL)
+	{
 		leaf->generation = leaf->published->rel.generation;
+		leaf->tells_key = relation_tells_key(relation, leaf->map, &leaf->published->rel);
+	}
 	leaf->pub_insert = as.pub_insert;
 	leaf->pub_update = as.pub_update;
 	leaf->pub_delete = as.pub_delete;

@@ -55,6 +55,7 @@ typedef struct LeafRelation
 	PublishedRelation *published;	/* NULL: not published */
 	uint32		generation;		/* of `published` that the map is for */
 	uint64		missed_txn;		/* not published: transaction for which the sink was told */
+	bool		tells_key;		/* its old tuples have the published relation's key */
 	AttrMap    *map;			/* to the published relation's attributes, or NULL */
 	int			natts;			/* of the leaf */
 	LeafTuple	old;
@@ -117,6 +118,13 @@ extern void leaf_tuple_deform(const LeafRelation *leaf, Relation relation, HeapT
  * `parent` (describe.c).  Current or historic catalogs.
  */
 extern DecodeRelation *relation_describe(Relation relation, const PublishedAs *as, MemoryContext parent);
+
+/*
+ * Do the tuples that updates and deletes of `leaf` log have the whole key of
+ * `rel`, the relation it is published as?  `map` leads from rel's attributes
+ * to leaf's; NULL: they are the same.
+ */
+extern bool relation_tells_key(Relation leaf, const AttrMap *map, const DecodeRelation *rel);
 
 /* Would the sink see a difference? */
 extern bool relation_same(const DecodeRelation *a, const DecodeRelation *b);

@@ -63,7 +63,7 @@ typedef struct DecodeRelation
 	TupleDesc	desc;			/* the published relation's descriptor; a copy */
 	bool	   *published;		/* per attribute: not dropped, not generated, in the column list */
 	bool	   *key;			/* per attribute: part of the replica identity (all published for FULL) */
-	char		replica_identity;	/* REPLICA_IDENTITY_* */
+	char		replica_identity;	/* REPLICA_IDENTITY_*; of a root the one its partitions must cover, see describe.c */
 	bool		has_key;		/* a usable replica identity: FULL, or an index whose columns are all published */
 	bool		pub_insert;
 	bool		pub_update;
@@ -88,8 +88,9 @@ typedef struct DecodeRelation
  * detoast_external_attr or PG_DETOAST), or VARATT_IS_EXTERNAL_ONDISK: an
  * UPDATE left this TOAST value as it was and WAL does not hold it.  It must
  * not be fetched: the table may have moved on.  With an old row at hand
- * (REPLICA IDENTITY FULL) the plugin has put the old value in its place.  It
- * can also appear in an `insert` that an UPDATE across a row filter became.
+ * (REPLICA IDENTITY FULL) the plugin has put the old value in its place; in
+ * an `insert` that an UPDATE across a row filter became, the source's, where
+ * it is still to be had.
  */
 typedef struct DecodeRow
 {
@@ -101,7 +102,10 @@ typedef struct ChangeSink ChangeSink;
 
 typedef struct ChangeSinkOps
 {
-	/* NULL where the sink does not care: startup, message, shutdown, wants, unpublished, rewritten, tables */
+	/*
+	 * NULL where the sink does not care: startup, message, shutdown, wants,
+	 * lost, unkeyed, unpublished, rewritten, tables.
+	 */
 	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
 	/* lsn: of the change that comes next */
@@ -130,12 +134,29 @@ typedef struct ChangeSinkOps
 	bool		(*wants) (ChangeSink *sink, Oid relid, const DecodeTxn *txn);
 
 	/*
+	 * One partition was truncated of a table that is published as its root:
+	 * which rows went is not told.  `reason` is a message.
+	 */
+	void		(*truncate_partition) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+									   DecodeRelation *rel, const char *reason);
+
+	/*
 	 * A change happened that cannot be told as rows: the table must be copied
-	 * anew.  `reason` is a message.  (TRUNCATE of one partition of a table
-	 * published as its root.)
+	 * anew.  `reason` is a message.
 	 */
 	void		(*lost) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 						 DecodeRelation *rel, const char *reason);
+
+	/*
+	 * A row was updated or deleted, and WAL does not tell the key of its old
+	 * version: the table has no usable replica identity, or the partition's
+	 * does not cover that of the root.  The change itself is not told then.
+	 * `reason` is a message.  NULL: such changes, and rows with values that
+	 * are not to be had, are told as far as they are known; else the latter
+	 * are `lost`, which then is not NULL.
+	 */
+	void		(*unkeyed) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+							DecodeRelation *rel, bool deleted, const char *reason);
 
 	/*
 	 * A table that the sink wants changed while no publication published it:

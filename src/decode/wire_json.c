@@ -231,8 +231,8 @@ wire_json_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 }
 
 static void
-wire_json_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
-			   DecodeRelation *rel, const char *reason)
+wire_json_truncate_partition(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+							 DecodeRelation *rel, const char *reason)
 {
 	JsonWriter	w;
 
@@ -311,7 +311,7 @@ static const ChangeSinkOps wire_json_ops = {
 	.delete = wire_json_delete,
 	.truncate = wire_json_truncate,
 	.commit = wire_json_commit,
-	.lost = wire_json_lost,
+	.truncate_partition = wire_json_truncate_partition,
 	.shutdown = wire_json_shutdown,
 };
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -432,6 +433,20 @@ sink_wants(ChangeSink *sink, Oid relid, const DecodeTxn *txn)
 	return t->state == TABLE_CATCHUP && txn->commit_lsn >= t->lsn;
 }
 
+/*
+ * A row whose key the source has not had: where rows are kept that the source
+ * deleted, the lake may have one.  The new row takes its place, so that the
+ * key stays a key, and a later update knows which row it is about.  Full
+ * rows are no key.
+ */
+static inline uint8
+new_key_mark(const PipelineTable *t)
+{
+	if (likely(!t->write.keep_deleted && !t->write.keep_truncated))
+		return 0;
+	return t->nkeys > 0 && t->replica_identity != REPLICA_IDENTITY_FULL ? ROW_TAKES_KEY : 0;
+}
+
 static void
 sink_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 			DecodeRelation *rel, const DecodeRow *new_row)
@@ -441,7 +456,7 @@ sink_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 
 	if (t == NULL)
 		return;
-	append_row(batch, t, new_row, 0);
+	append_row(batch, t, new_row, new_key_mark(t));
 	t->batch->inserts++;
 }
 
@@ -456,7 +471,7 @@ sink_update(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 		return;
 	if (old_row)
 		append_delete(batch, t, old_row);
-	append_row(batch, t, new_row, old_row ? ROW_MOVED : ROW_REPLACES);
+	append_row(batch, t, new_row, old_row ? ROW_MOVED | new_key_mark(t) : ROW_REPLACES);
 	t->batch->updates++;
 }
 
@@ -467,7 +482,7 @@ sink_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 	Batch	   *batch = (Batch *) sink;
 	PipelineTable *t = sink_table(rel);
 
-	if (t == NULL)
+	if (t == NULL || t->write.keep_deleted)
 		return;
 	append_delete(batch, t, old_row);
 	t->batch->deletes++;
@@ -505,7 +520,7 @@ sink_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 	{
 		PipelineTable *t = sink_table(rels[i]);
 
-		if (t)
+		if (t && !t->write.keep_truncated)
 		{
 			truncate_table(batch, t);
 			batch->pipeline->state->truncates++;
@@ -521,6 +536,27 @@ sink_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 
 	if (t)
 		evolve_copy_anew(t, reason, false);
+}
+
+/* A copy anew would not help: the next such change would not be told, either. */
+static void
+sink_unkeyed(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+			 DecodeRelation *rel, bool deleted, const char *reason)
+{
+	PipelineTable *t = sink_table(rel);
+
+	if (t && !(deleted && t->write.keep_deleted))
+		t->stop_error = MemoryContextStrdup(t->context, reason);
+}
+
+static void
+sink_truncate_partition(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
+						DecodeRelation *rel, const char *reason)
+{
+	PipelineTable *t = sink_table(rel);
+
+	if (t && !t->write.keep_truncated)
+		sink_lost(sink, txn, lsn, rel, reason);
 }
 
 /* Left the publications and changed: if it comes back, it lacks what was missed. */
@@ -556,6 +592,8 @@ static const ChangeSinkOps batch_ops = {
 	.commit = sink_commit,
 	.wants = sink_wants,
 	.lost = sink_lost,
+	.unkeyed = sink_unkeyed,
+	.truncate_partition = sink_truncate_partition,
 	.unpublished = sink_unpublished,
 	.rewritten = sink_rewritten,
 	.tables = sink_tables,

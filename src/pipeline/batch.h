@@ -32,6 +32,7 @@
 /* Marks of a row. */
 #define ROW_REPLACES 1			/* an UPDATE that kept the key */
 #define ROW_MOVED 2				/* an UPDATE that changed the key: the delete just before is its old version */
+#define ROW_TAKES_KEY 8			/* replaces the row with its key, if there is one (see new_key_mark) */
 #define ROW_CARRIES 4			/* has values an UPDATE left unchanged: see carries */
 
 /* One value of a row that must be taken over from the row's old version. */
@@ -132,6 +133,7 @@ typedef struct Resolved
 	KeyHash    *row_keys;		/* NULL when nobody needs them */
 	KeyHash    *pending;		/* keys of lake rows to delete */
 	uint32	   *pending_row;	/* row that replaces it, or KEY_NOT_FOUND */
+	bool	   *pending_optional;	/* the lake need not have it */
 	uint32		npending;
 	uint32	   *previous;		/* by row, when there are carries: the batch row before, or KEY_NOT_FOUND */
 	uint32	   *previous_pending;	/* by row: index into pending, or KEY_NOT_FOUND */

@@ -61,6 +61,8 @@ typedef struct WriteOptions
 	ConvertPolicy policy;
 	bool		text_bytes;		/* SQL_ASCII: text as binary */
 	bool		row_security_ignored;	/* mirror a table with row-level security */
+	bool		keep_deleted;	/* rows that the source deletes stay in the lake */
+	bool		keep_truncated; /* the same for TRUNCATE */
 	List	   *columns;		/* of ColumnOption *, the table's before the pipeline's */
 } WriteOptions;
 

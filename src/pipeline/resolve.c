@@ -90,9 +90,21 @@ apply_delete(Resolver *s, KeyHash key, uint32 by)
 	}
 	r->pending[r->npending] = key;
 	r->pending_row[r->npending] = by;
+	r->pending_optional[r->npending] = false;
 	if (r->previous && by != KEY_NOT_FOUND)
 		r->previous_pending[by] = r->npending;
 	r->npending++;
+}
+
+/* The row of `key` makes room for a new one, if there is one; it is no version of that. */
+static inline void
+apply_taken(Resolver *s, KeyHash key)
+{
+	uint32		n = s->r->npending;
+
+	apply_delete(s, key, KEY_NOT_FOUND);
+	if (s->r->npending > n)
+		s->r->pending_optional[n] = true;
 }
 
 static inline void
@@ -129,6 +141,8 @@ play(Resolver *s, const TableBatch *b, uint32 nrows, const KeyHash *deletes)
 			break;
 		if (mark & ROW_REPLACES)
 			apply_delete(s, r->row_keys[row], row);
+		else if (mark & ROW_TAKES_KEY)
+			apply_taken(s, r->row_keys[row]);
 		apply_insert(s, r->row_keys[row], row);
 		if ((row & 0xffff) == 0)
 			CHECK_FOR_INTERRUPTS();
@@ -163,6 +177,7 @@ batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed, bool wan
 	s.older = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * Max(nrows, 1));
 	r->pending = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * (b->nmarked + b->ndeletes));
 	r->pending_row = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * (b->nmarked + b->ndeletes));
+	r->pending_optional = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(bool) * (b->nmarked + b->ndeletes));
 	if (b->ncarries > 0)
 	{
 		r->previous = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * Max(nrows, 1));

@@ -47,17 +47,6 @@ pipeline_find_table(const Pipeline *p, Oid relid)
 	return NULL;
 }
 
-static char *
-identity_problem(const DecodeRelation *rel)
-{
-	char	   *name = quote_qualified_identifier(rel->schema, rel->table);
-
-	if (rel->has_key || !(rel->pub_update || rel->pub_delete))
-		return NULL;
-	return psprintf("table %s has no usable replica identity, and its updates or deletes are published; "
-					"run: ALTER TABLE %s REPLICA IDENTITY FULL, or add a primary key", name, name);
-}
-
 char *
 pipeline_table_problem(Oid relid, List *publications)
 {
@@ -87,7 +76,7 @@ pipeline_table_problem(Oid relid, List *publications)
 	if (ncolumns == 0)
 		return psprintf("table %s has no columns to mirror",
 						quote_qualified_identifier(rel->schema, rel->table));
-	return identity_problem(rel);
+	return NULL;
 }
 
 bool
@@ -106,9 +95,7 @@ pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 	rel = decode_relation_describe(t->relid, p->publications);
 	if (rel == NULL)
 		*problem = psprintf("table %s is not published", quote_qualified_identifier(t->schema, t->table));
-	else if (rel->error == NULL)
-		*problem = identity_problem(rel);
-	if (*problem == NULL)
+	else
 	{
 		t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
 		t->last_field_id = t->lake ? t->lake->metadata->last_column_id : 0;

@@ -42,8 +42,9 @@ extern LakeTable *pipeline_table_lake(Pipeline *p, PipelineTable *t);
 
 /*
  * What is wrong with a published table, before anything is tried; NULL when
- * it can be mirrored: no usable replica identity while updates or deletes are
- * published, columns without a mapping, a kind of relation that has no rows.
+ * it can be mirrored: columns without a mapping, a kind of relation that has no
+ * rows.  Without a usable replica identity it is append only: the server
+ * refuses updates and deletes of it.
  */
 extern char *pipeline_table_problem(Oid relid, List *publications);
 

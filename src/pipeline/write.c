@@ -83,10 +83,11 @@ delete_pending(Pipeline *p, PipelineTable *t, const Resolved *r)
 	keyindex_delete(t->index, r->pending, r->npending, positions);
 	for (uint32 i = 0; i < r->npending; i++)
 	{
-		if (positions[i].file == KEY_NOT_FOUND)
+		if (positions[i].file != KEY_NOT_FOUND)
+			t->batch->killed = true;
+		else if (!r->pending_optional[i])
 			key_not_found(p, t);
 	}
-	t->batch->killed = true;
 	return positions;
 }
 
@@ -390,6 +391,9 @@ batch_write(Batch *batch, PipelineTable *t)
 		positions = delete_pending(batch->pipeline, t, r);
 	if (b->ncarries > 0)
 	{
+		/* an old version may be in a file that the encoder has not ended */
+		if (r->npending > 0)
+			batch_settle(batch->pipeline, b);
 		batch_carry(t, b, r, positions);
 		write_live(&w);
 	}

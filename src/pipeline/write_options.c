@@ -20,6 +20,7 @@
 static const char *const encoding_names[] = {"auto", "plain", "delta", "split", "compact", NULL};
 static const char *const policy_names[] = {"error", "null", "clamp", NULL};
 static const char *const row_security_names[] = {"refuse", "ignore", NULL};
+static const char *const removal_names[] = {"apply", "keep", NULL};
 static const char *const sql_ascii_names[] = {"refuse", "bytes", NULL};
 
 /* Filled with the codecs that can write at first use. */
@@ -34,6 +35,8 @@ static OptionSpec specs[] = {
 	{"unsupported_values", 1, OPTION_ENUM, 0, 0, policy_names, "what becomes of a value that the lake cannot hold"},
 	{"sql_ascii", 1, OPTION_ENUM, 0, 0, sql_ascii_names, "text of a database with encoding SQL_ASCII"},
 	{"row_security", 1, OPTION_ENUM, 0, 0, row_security_names, "a table with row-level security, which its lake table has not"},
+	{"delete", 1, OPTION_ENUM, 0, 0, removal_names, "do rows that are deleted stay in the lake"},
+	{"truncate", 1, OPTION_ENUM, 0, 0, removal_names, "do rows that are truncated stay in the lake"},
 	{NULL}
 };
 
@@ -97,11 +100,23 @@ apply_row_security(WriteOptions *w, int64 value)
 	w->row_security_ignored = value != 0;
 }
 
+static void
+apply_delete(WriteOptions *w, int64 value)
+{
+	w->keep_deleted = value != 0;
+}
+
+static void
+apply_truncate(WriteOptions *w, int64 value)
+{
+	w->keep_truncated = value != 0;
+}
+
 /* In the order of specs. */
 static void (*const appliers[]) (WriteOptions *, int64) = {
 	apply_codec, apply_level, apply_encoding, apply_row_group_rows,
 	apply_row_group_bytes, apply_page_bytes, apply_file_bytes, apply_policy, apply_sql_ascii,
-	apply_row_security
+	apply_row_security, apply_delete, apply_truncate
 };
 
 /* column.NAME=TYPE; NULL when it is another option. */
@@ -221,6 +236,7 @@ registry_write_options(List *pipeline_options, List *table_options, WriteOptions
 	out->file_bytes = UINT64CONST(512) * 1024 * 1024;
 	out->policy = CONVERT_ERROR;
 	out->text_bytes = false;
+	out->keep_deleted = out->keep_truncated = false;
 	out->columns = NIL;
 	apply_list(pipeline_options, out);
 	pipeline_columns = out->columns;
