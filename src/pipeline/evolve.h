@@ -42,8 +42,8 @@ typedef struct KilledRows
 } KilledRows;
 
 /*
- * The flush's part.  evolve_discard: what a table to be copied had written
- * becomes garbage.  evolve_commit: names, states and log lines, in the flush's
+ * The flush's part.  evolve_discard: what a table to be copied, or stopped, had
+ * written becomes garbage.  evolve_commit: names, states and log lines, in the flush's
  * transaction; evolve_adopt: the same in memory, when it has committed.
  */
 extern void evolve_discard(PipelineTable *t, List **garbage);

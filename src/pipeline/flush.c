@@ -260,7 +260,7 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	foreach(lc, p->tables)
 	{
 		batch->current = lfirst(lc);
-		if (batch->current->copy_reason)
+		if (batch->current->copy_reason || batch->current->stop_error)
 			evolve_discard(batch->current, &garbage);
 		if (batch->current->batch)
 			batch_write(batch, batch->current);
