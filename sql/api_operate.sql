@@ -81,7 +81,7 @@ SELECT tarn.alter_pipeline('operate', owner => 'regress_operate_owner');
 SELECT tarn.flush('operate') IS NOT NULL AS flushed;
 SELECT * FROM regress_read.differing('a');
 SELECT owner FROM tarn.pipelines;
-SELECT regress_read.wait_until('SELECT pid IS NOT NULL AND pid <> ' || :before || ' FROM tarn.pipelines');
+SELECT regress_read.wait_until('SELECT count(*) = 1 FROM pg_stat_activity a JOIN tarn.pipelines p ON p.pid = a.pid WHERE a.usename IS NOT NULL AND p.pid <> ' || :before);
 SELECT a.usename FROM pg_stat_activity a JOIN tarn.pipelines p ON p.pid = a.pid;
 -- who is not a member of a role cannot give it the pipeline, nor a pipeline that is not theirs
 CREATE ROLE regress_operate_other LOGIN REPLICATION;
