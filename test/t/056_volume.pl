@@ -8,6 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use TarnTest;
+use Time::HiRes qw(usleep);
 
 my $db = 'postgres';
 my $long = $ENV{TARN_TEST_LONG};
@@ -75,10 +76,20 @@ DELETE FROM big WHERE id % 11 = 0;
 UPDATE big SET n = n + 4, id = id - 100000 WHERE id < 0;
 COMMIT;
 SQL
+# Memory of the worker's own; the pages of the key index that it maps are the system's to take
+my $lsn = sql('SELECT pg_current_wal_lsn()');
+my $pid = sql("SELECT pid FROM tarn.pipelines WHERE name = 'p'");
+my $peak = 0;
+do
+{
+	my ($now) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m;
+
+	$peak = $now / 1024 if $now / 1024 > $peak;
+	usleep(50_000);
+} until sql("SELECT committed_lsn >= '$lsn' FROM tarn.pipelines WHERE name = 'p'") eq 't';
 flush_all('p');
 same('big', "a transaction of $rows rows, with updates and deletes of them");
-my ($hwm) = slurp_file('/proc/' . sql("SELECT pid FROM tarn.pipelines WHERE name = 'p'") . '/status') =~ /^VmHWM:\s+(\d+) kB/m;
-cmp_ok($hwm / 1024, '<', $limit + 64, sprintf('peak memory of the worker: %.0f MB', $hwm / 1024));
+cmp_ok($peak, '<', $limit + 64, sprintf('peak memory of the worker: %.0f MB', $peak));
 TarnTest::engines($node, [ 'public.small' ]);
 sql("SELECT tarn.drop_pipeline('p', drop_data => true)");
 sql('DROP SCHEMA lake CASCADE; DROP TABLE big, small');
