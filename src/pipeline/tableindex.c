@@ -219,6 +219,7 @@ table_index_fill(Pipeline *p, PipelineTable *t, int nearly)
 
 	if (!truncated(t))
 		build_from_lake(t, t->index);
+	FAILPOINT("index-built");
 	keyindex_prepare(t->index, table_token(t->lake));
 	keyindex_settle(t->index);
 	if (truncated(t))
