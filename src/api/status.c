@@ -95,7 +95,7 @@ fill_row(StatusRow *row, const PipelineState *s)
 	put_lsn(row, s->committed);
 	put_lsn(row, s->confirmed);
 	put_time(row, s->committed_time);
-	put(row, Float8GetDatum(lag_seconds(s)), s->oldest_buffered == 0 && s->current_at == 0);
+	put(row, Float8GetDatum(lag_seconds(s)), s->oldest_buffered == 0 && s->current_at == 0 && s->committed == 0);
 	put_time(row, s->last_flush);
 	put_count(row, s->flushes);
 	put_count(row, s->transactions);
