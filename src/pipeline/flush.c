@@ -94,10 +94,14 @@ write_deletes(Batch *batch, PipelineTable *t)
 	Pipeline   *p = batch->pipeline;
 	char	   *path = lake_data_path(t->lake, p->flush_token, batch->next_file++);
 	StoreWriter *out = store_create(p->lake->store, path, 0);
-	IcebergDeleteWriter *writer = iceberg_delete_writer_open(&t->write.parquet, write_to_store, out);
+	ParquetWriterOptions options = t->write.parquet;
+	IcebergDeleteWriter *writer;
 	MemoryContext old;
 	IcebergDataFile *file;
 
+	/* its rows are gathered, each with the path in full */
+	options.row_group_bytes = Min(options.row_group_bytes, (uint64) p->memory_limit / 8);
+	writer = iceberg_delete_writer_open(&options, write_to_store, out);
 	if (t->index)
 		keyindex_killed(t->index, killed_to_writer, writer);
 	else
