@@ -112,6 +112,8 @@ foreach my $case ([ '"column.d=decimal(99,1)"', qr/invalid lake type "decimal\(9
 }
 $node->safe_psql($db, "SELECT tarn.set_table_options('q', 'typed', '{column.k=date}')");
 $node->restart;
+# a table that follows is looked at with its next change
+$node->safe_psql($db, "INSERT INTO typed (k) VALUES (99)");
 $node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.tables WHERE \"table\" = 'typed'");
 like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE \"table\" = 'typed'"), qr/type "integer" cannot be kept as lake type date/, 'a type it cannot be kept as');
 
