@@ -146,6 +146,19 @@ lake_type_promotes(LakeType from, LakeType to)
 		from.scale == to.scale && from.precision <= to.precision;
 }
 
+bool
+lake_type_readable(LakeType leaf, LakeType field)
+{
+	if (lake_type_equal(leaf, field) || lake_type_promotes(leaf, field))
+		return true;
+	if (lake_type_layout(leaf) == LAYOUT_BYTES && lake_type_layout(field) == LAYOUT_BYTES)
+		return true;
+	if (lake_type_layout(leaf) == LAYOUT_FIXED && lake_type_layout(field) == LAYOUT_FIXED)
+		return lake_type_width(leaf) == lake_type_width(field);
+	return (leaf.id == LAKE_TIMESTAMP || leaf.id == LAKE_TIMESTAMPTZ) &&
+		(field.id == LAKE_TIMESTAMP || field.id == LAKE_TIMESTAMPTZ);
+}
+
 uint32
 lake_decimal_bytes(int precision)
 {

@@ -73,6 +73,13 @@ extern bool lake_type_equal(LakeType a, LakeType b);
 /* May a column of `from` be read as `to`?  (Iceberg spec, "Schema evolution": type promotion, v2.) */
 extern bool lake_type_promotes(LakeType from, LakeType to);
 
+/*
+ * May values that a file keeps as `leaf` be taken as the field's?  Beside
+ * promotion: writers that leave the string or uuid annotation away, or the
+ * time zone flag.  The table's schema decides what the bytes mean.
+ */
+extern bool lake_type_readable(LakeType leaf, LakeType field);
+
 /* Minimum bytes of a big-endian two's complement decimal of that precision (Parquet FIXED_LEN_BYTE_ARRAY). */
 extern uint32 lake_decimal_bytes(int precision);
 

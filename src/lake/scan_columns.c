@@ -76,24 +76,6 @@ find_leaf(ParquetReader *parquet, bool by_id, const JsonNode *mapping, const cha
 	return -1;
 }
 
-/*
- * May values of the leaf be taken as the field's?  Beside promotion: writers
- * that leave the string or uuid annotation away, or the time zone flag.  The
- * table's schema decides what the bytes mean.
- */
-static bool
-leaf_type_fits(LakeType leaf, LakeType field)
-{
-	if (lake_type_equal(leaf, field) || lake_type_promotes(leaf, field))
-		return true;
-	if (lake_type_layout(leaf) == LAYOUT_BYTES && lake_type_layout(field) == LAYOUT_BYTES)
-		return true;
-	if (lake_type_layout(leaf) == LAYOUT_FIXED && lake_type_layout(field) == LAYOUT_FIXED)
-		return lake_type_width(leaf) == lake_type_width(field);
-	return (leaf.id == LAKE_TIMESTAMP || leaf.id == LAKE_TIMESTAMPTZ) &&
-		(field.id == LAKE_TIMESTAMP || field.id == LAKE_TIMESTAMPTZ);
-}
-
 static void
 check_leaf(const LakeTable *table, const ParquetLeaf *leaf, const char *path, const IcebergField *field)
 {
@@ -102,7 +84,7 @@ check_leaf(const LakeTable *table, const ParquetLeaf *leaf, const char *path, co
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot read column \"%s\" of lake file \"%s\": %s",
 						field->name, path, leaf->reason)));
-	if (!leaf_type_fits(leaf->type, field->type))
+	if (!lake_type_readable(leaf->type, field->type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("cannot read column \"%s\" of lake file \"%s\": it has type %s, the table \"%s.%s\" says %s",

@@ -52,19 +52,6 @@ struct ParquetNested
 
 /* --- binding --- */
 
-static bool
-value_fits(LakeType leaf, LakeType field)
-{
-	if (lake_type_equal(leaf, field) || lake_type_promotes(leaf, field))
-		return true;
-	if (lake_type_layout(leaf) == LAYOUT_BYTES && lake_type_layout(field) == LAYOUT_BYTES)
-		return true;
-	if (lake_type_layout(leaf) == LAYOUT_FIXED && lake_type_layout(field) == LAYOUT_FIXED)
-		return lake_type_width(leaf) == lake_type_width(field);
-	return (leaf.id == LAKE_TIMESTAMP || leaf.id == LAKE_TIMESTAMPTZ) &&
-		(field.id == LAKE_TIMESTAMP || field.id == LAKE_TIMESTAMPTZ);
-}
-
 static void
 add_leaf(ParquetNested *n, int leaf)
 {
@@ -105,7 +92,7 @@ bind_value(ParquetNested *n, BoundNode *b, const ParquetNode *file, const LakeNo
 		*reason = leaf->reason;
 		return false;
 	}
-	if (!value_fits(leaf->type, node->type))
+	if (!lake_type_readable(leaf->type, node->type))
 	{
 		*reason = psprintf("\"%s\" has type %s in the file, and %s in the table",
 						   file->name, lake_type_name(leaf->type), lake_type_name(node->type));

@@ -26,6 +26,7 @@
 #include "pipeline/copy.h"
 #include "pipeline/copy_shared.h"
 #include "pipeline/registry.h"
+#include "pipeline/session.h"
 
 typedef struct CopyBoard
 {
@@ -135,8 +136,6 @@ BackgroundWorkerHandle *
 copy_launch(Pipeline *p)
 {
 	CopyArgs	args = {p->database, p->owner, p->id, MyProcPid};
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
 	pid_t		pid;
 
 	LWLockAcquire(tarn_shared->lock, LW_SHARED);
@@ -147,19 +146,7 @@ copy_launch(Pipeline *p)
 		(void) kill(pid, SIGTERM);
 		return NULL;
 	}
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "tarn", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "tarn_copy_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "tarn copy", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "tarn copy %s", p->name);
-	StaticAssertStmt(sizeof(args) <= BGW_EXTRALEN, "CopyArgs too large");
-	memcpy(worker.bgw_extra, &args, sizeof(args));
-	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+	return session_start("tarn_copy_main", "tarn copy", p->name, (Datum) 0, &args, sizeof(args));
 }
 
 bool

@@ -151,21 +151,10 @@ start_workers(Coordinator *c)
 	for (int i = 0; i < c->shared->nworkers && c->ntasks > 0; i++)
 	{
 		CopyWorkerArgs args = {i};
-		BackgroundWorker worker;
 		shm_mq	   *queue = shm_mq_create(copy_queue(c->shared, i), COPY_QUEUE_BYTES);
-
-		memset(&worker, 0, sizeof(worker));
-		worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-		worker.bgw_start_time = BgWorkerStart_ConsistentState;
-		worker.bgw_restart_time = BGW_NEVER_RESTART;
-		worker.bgw_notify_pid = MyProcPid;
-		worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(c->segment));
-		strlcpy(worker.bgw_library_name, "tarn", BGW_MAXLEN);
-		strlcpy(worker.bgw_function_name, "tarn_copy_worker_main", BGW_MAXLEN);
-		strlcpy(worker.bgw_type, "tarn copy worker", BGW_MAXLEN);
-		snprintf(worker.bgw_name, BGW_MAXLEN, "tarn copy worker %s", c->p->name);
-		memcpy(worker.bgw_extra, &args, sizeof(args));
-		if (!RegisterDynamicBackgroundWorker(&worker, &c->handles[i]))
+		c->handles[i] = session_start("tarn_copy_worker_main", "tarn copy worker", c->p->name,
+									  UInt32GetDatum(dsm_segment_handle(c->segment)), &args, sizeof(args));
+		if (c->handles[i] == NULL)
 			break;
 		shm_mq_set_receiver(queue, MyProc);
 		c->queues[i] = shm_mq_attach(queue, c->segment, c->handles[i]);

@@ -27,6 +27,7 @@
 #include "pipeline/encoder.h"
 #include "pipeline/encoder_shared.h"
 #include "pipeline/file_wire.h"
+#include "pipeline/session.h"
 
 /* Slots are limit/12, so that both together are a sixth of memory_limit. */
 #define SLOT_SHARE 12
@@ -102,7 +103,7 @@ encoder_piece_bytes(const Pipeline *p)
 	size_t		bytes = slot_bytes(p);
 
 	/* less than a slot: alignment, bitmaps */
-	return encoder_enabled && bytes > 0 ? bytes / 16 * 15 : SIZE_MAX;
+	return bytes > 0 ? bytes / 16 * 15 : SIZE_MAX;
 }
 
 static void
@@ -150,25 +151,6 @@ make_queue(EncoderQueue which, BackgroundWorkerHandle *handle)
 	return shm_mq_attach(queue, encoder.segment, handle);
 }
 
-static BackgroundWorkerHandle *
-launch(const Pipeline *p)
-{
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	worker.bgw_main_arg = UInt32GetDatum(dsm_segment_handle(encoder.segment));
-	strlcpy(worker.bgw_library_name, "tarn", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "tarn_encoder_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "tarn encoder", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "tarn encoder %s", p->name);
-	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
-}
-
 static bool
 start(Pipeline *p)
 {
@@ -188,7 +170,8 @@ start(Pipeline *p)
 		encoder.shared->slot_bytes = slot_bytes(p);
 		(void) shm_mq_create(encoder_queue(encoder.shared, ENCODER_COMMANDS), ENCODER_QUEUE_BYTES);
 		(void) shm_mq_create(encoder_queue(encoder.shared, ENCODER_RESULTS), ENCODER_QUEUE_BYTES);
-		handle = launch(p);
+		handle = session_start("tarn_encoder_main", "tarn encoder", p->name,
+							   UInt32GetDatum(dsm_segment_handle(encoder.segment)), NULL, 0);
 		if (handle)
 		{
 			encoder.commands = make_queue(ENCODER_COMMANDS, handle);
@@ -206,11 +189,11 @@ start(Pipeline *p)
 bool
 encoder_available(Pipeline *p)
 {
+	if (!encoder_enabled || slot_bytes(p) == 0)
+		return false;
 	if (encoder.segment)
 		return true;
-	if (!encoder_enabled || slot_bytes(p) == 0 || GetCurrentTimestamp() < retry_at)
-		return false;
-	return start(p);
+	return GetCurrentTimestamp() >= retry_at && start(p);
 }
 
 pg_noreturn static void

@@ -5,10 +5,10 @@
  *	  rows into data files while the worker decodes on.
  *
  * Encoding and compressing a row costs about what decoding it does, so with
- * a process for each a backlog is worked off in little more than half the
- * time.  A thread would share the vectors without a copy, but PostgreSQL's
- * memory contexts and errors know none; copying rows to shared memory costs
- * a twentieth of encoding them.
+ * a process for each a backlog is worked off faster (bench/ingest).  A thread
+ * would share the vectors without a copy, but PostgreSQL's memory contexts
+ * and errors know none; copying rows to shared memory is cheap beside
+ * encoding them.
  *
  * The worker starts the encoder at the first large piece of work and stops
  * it when it has been idle for a while; small flushes never need it.  When
@@ -46,10 +46,10 @@ extern void encoder_init(void);
 /* Bytes of shared memory that an encoder takes for rows; 0: memory_limit is too small for one. */
 extern size_t encoder_memory(const Pipeline *p);
 
-/* Rows of this many bytes are worth a hand-over; SIZE_MAX when there shall be no encoder. */
+/* Rows of this many bytes are worth a hand-over; SIZE_MAX when memory_limit is too small for an encoder. */
 extern size_t encoder_piece_bytes(const Pipeline *p);
 
-/* Is there an encoder, or can one be started now? */
+/* Shall there be an encoder now, and is there one, or can one be started? */
 extern bool encoder_available(Pipeline *p);
 
 /* A new file of the table; its manifest entry will live in `context`. */

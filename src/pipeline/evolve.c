@@ -258,9 +258,8 @@ evolve_rename(Pipeline *p, List *renamed)
 
 /* --- the flush --- */
 
-/* Has the stream left the table behind? */
-static bool
-has_left(const PipelineTable *t, XLogRecPtr upto)
+bool
+evolve_has_left(const PipelineTable *t, XLogRecPtr upto)
 {
 	return t->opened && t->leaving && upto >= t->leaving;
 }
@@ -278,7 +277,7 @@ evolve_commit(Pipeline *p, XLogRecPtr upto)
 		/* it missed what came after it had left; a new copy is for one that is back */
 		if (t->copy_reason && t->keep_batch && !list_member_oid(decode_published_tables(p->publications), t->relid))
 			t->leaving = 1;
-		if (has_left(t, upto))
+		if (evolve_has_left(t, upto))
 		{
 			registry_forget_table(p->id, t->relid);
 			ereport(LOG,
@@ -323,7 +322,7 @@ evolve_adopt(Pipeline *p, XLogRecPtr upto)
 	{
 		PipelineTable *t = lfirst(lc);
 
-		if (has_left(t, upto))
+		if (evolve_has_left(t, upto))
 		{
 			forget_table(p, t);
 			p->tables = foreach_delete_current(p->tables, lc);

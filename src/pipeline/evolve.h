@@ -57,4 +57,7 @@ extern void evolve_adopt(Pipeline *p, XLogRecPtr upto);
  */
 extern void evolve_rename(Pipeline *p, List *renamed);
 
+/* Has the stream, at this position, left the table behind? */
+extern bool evolve_has_left(const PipelineTable *t, XLogRecPtr upto);
+
 #endif							/* TARN_PIPELINE_EVOLVE_H */

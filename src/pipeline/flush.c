@@ -152,9 +152,8 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	return lake_change_write(change, garbage);
 }
 
-/* A copy may be ahead of the stream as well as behind it: live is what both have reached. */
-static bool
-caught_up(const Pipeline *p, const PipelineTable *t, XLogRecPtr upto)
+bool
+pipeline_caught_up(const Pipeline *p, const PipelineTable *t, XLogRecPtr upto)
 {
 	return upto >= p->lsn && upto >= t->lsn;
 }
@@ -182,7 +181,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 	for (int i = 0; i < n; i++)
 	{
 		PipelineTable *t = tables[i].table;
-		TableState	state = t->state == TABLE_CATCHUP && caught_up(p, t, upto) ? TABLE_LIVE : t->state;
+		TableState	state = t->state == TABLE_CATCHUP && pipeline_caught_up(p, t, upto) ? TABLE_LIVE : t->state;
 
 		registry_table_progress(p->id, t, state, upto, lake_table_rows(to[i]), lake_table_files(to[i]));
 	}
@@ -193,7 +192,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 		if (t->stop_error)
 			registry_stop_table(p->id, t->relid, t->stop_error);
 		else if (t->state == TABLE_CATCHUP)
-			registry_catchup(p->id, t->relid, caught_up(p, t, upto), Max(upto, t->lsn));
+			registry_catchup(p->id, t->relid, pipeline_caught_up(p, t, upto), Max(upto, t->lsn));
 	}
 	evolve_commit(p, upto);
 	registry_add_garbage(p->lake_name, garbage);
@@ -232,7 +231,7 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 		}
 		else if (t->state == TABLE_CATCHUP)
 		{
-			if (caught_up(p, t, upto))
+			if (pipeline_caught_up(p, t, upto))
 				t->state = TABLE_LIVE;
 			t->lsn = Max(upto, t->lsn);
 		}

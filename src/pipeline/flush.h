@@ -23,6 +23,13 @@
 extern void pipeline_flush(Batch *batch, XLogRecPtr upto);
 
 /*
+ * Has the table in catch-up, and the pipeline, been reached by a flush at
+ * this position?  A copy may be ahead of the stream as well as behind it:
+ * live is what both have reached.
+ */
+extern bool pipeline_caught_up(const Pipeline *p, const PipelineTable *t, XLogRecPtr upto);
+
+/*
  * Publishes the copy of a table: replaces whatever the lake table holds by
  * these files, at position `lsn`.  Outside of a transaction; t is open, and
  * the files are named after t->copy_token.  Used by the copy's coordinator.

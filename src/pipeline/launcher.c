@@ -70,25 +70,6 @@ launcher_init(void)
 	RegisterBackgroundWorker(&worker);
 }
 
-static BackgroundWorkerHandle *
-start_worker(const char *function, const char *type, const char *name, const WorkerArgs *args)
-{
-	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
-
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	snprintf(worker.bgw_library_name, BGW_MAXLEN, "tarn");
-	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
-	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", type, name);
-	memcpy(worker.bgw_extra, args, sizeof(*args));
-	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
-}
-
 /* Databases that may be connected to: List of Oid in the current context. */
 static List *
 list_databases(void)
@@ -127,7 +108,7 @@ scout_database(Oid database)
 	char		name[32];
 
 	snprintf(name, sizeof(name), "%u", database);
-	handle = start_worker("tarn_scout_main", "tarn scout", name, &args);
+	handle = session_start("tarn_scout_main", "tarn scout", name, (Datum) 0, &args, sizeof(args));
 	if (handle == NULL)
 	{
 		/* once until there is room again: it is tried every second */
@@ -274,7 +255,8 @@ tend_workers(void)
 		args.pipeline_id = state->pipeline_id;
 		/* until the worker says otherwise, a start that comes to nothing is tried again later */
 		state->restart_at = TimestampTzPlusMilliseconds(now, 2000);
-		handles[i] = start_worker("tarn_worker_main", "tarn pipeline worker", NameStr(state->name), &args);
+		handles[i] = session_start("tarn_worker_main", "tarn pipeline worker", NameStr(state->name),
+								   (Datum) 0, &args, sizeof(args));
 		if (handles[i] == NULL)
 		{
 			tarn_shared->out_of_workers = true;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * session.c
- *	  What every background process of tarn settles before it works.
+ *	  Starting background processes of tarn, and what each settles before it
+ *	  works.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,6 +12,7 @@
 #include <malloc.h>
 #endif
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "base/compat.h"
@@ -48,4 +50,28 @@ session_keep_memory(int bytes)
 	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
 	mallopt(M_TOP_PAD, 4 * 1024 * 1024);
 #endif
+}
+
+BackgroundWorkerHandle *
+session_start(const char *function, const char *type, const char *name,
+			  Datum arg, const void *extra, size_t size)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+
+	if (size > BGW_EXTRALEN)
+		elog(ERROR, "arguments of %s are too large", type);
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = arg;
+	strlcpy(worker.bgw_library_name, "tarn", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, type, BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s %s", type, name);
+	if (size > 0)
+		memcpy(worker.bgw_extra, extra, size);
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
 }

@@ -10,10 +10,21 @@
 
 #include "postgres.h"
 
+#include "postmaster/bgworker.h"
+
 /* Parameters that must not come from the database or the role; they stay over a reload. */
 extern void session_settle(void);
 
 /* malloc keeps up to `bytes` of what is freed, for processes whose buffers grow and go. */
 extern void session_keep_memory(int bytes);
+
+/*
+ * Starts a background process of tarn that is not started again when it ends;
+ * its end sets our latch.  `function` is its entry point, which gets `arg`
+ * and, in bgw_extra, `size` bytes of `extra`; it shows as "<type> <name>".
+ * NULL when none is free.  The handle is in the current context.
+ */
+extern BackgroundWorkerHandle *session_start(const char *function, const char *type, const char *name,
+											 Datum arg, const void *extra, size_t size);
 
 #endif							/* TARN_PIPELINE_SESSION_H */

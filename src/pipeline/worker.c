@@ -37,6 +37,7 @@
 #include "base/failpoint.h"
 #include "base/privileged.h"
 #include "pipeline/copy.h"
+#include "pipeline/evolve.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/launcher.h"
@@ -260,9 +261,9 @@ any_table(TableState wanted)
 	return false;
 }
 
-/* Is there a table that a flush at this position would make live? */
+/* Is there a table whose state a flush at this position would change: it stops, goes, is live? */
 static bool
-any_caught_up(XLogRecPtr position)
+any_due(XLogRecPtr position)
 {
 	ListCell   *lc;
 
@@ -270,39 +271,8 @@ any_caught_up(XLogRecPtr position)
 	{
 		PipelineTable *t = lfirst(lc);
 
-		if (t->state == TABLE_CATCHUP && position >= pipeline->lsn && position >= t->lsn)
-			return true;
-	}
-	return false;
-}
-
-/* Has the stream come to where a table left the publications? */
-static bool
-any_left(XLogRecPtr position)
-{
-	ListCell   *lc;
-
-	foreach(lc, pipeline->tables)
-	{
-		PipelineTable *t = lfirst(lc);
-
-		if (t->opened && t->leaving && position >= t->leaving)
-			return true;
-	}
-	return false;
-}
-
-/* Is there a table that the stream cannot go on for? */
-static bool
-any_halted(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, pipeline->tables)
-	{
-		PipelineTable *t = lfirst(lc);
-
-		if (t->stop_error || t->copy_reason)
+		if (t->stop_error || t->copy_reason || evolve_has_left(t, position) ||
+			(t->state == TABLE_CATCHUP && pipeline_caught_up(pipeline, t, position)))
 			return true;
 	}
 	return false;
@@ -424,8 +394,7 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 	asked = wanted > pg_atomic_read_u64(&state->flushed) && position >= wanted;
 	if (batch->changed && *batch_since == 0)
 		*batch_since = now;
-	if ((batch->changed && (asked || now >= due)) || any_halted() ||
-		any_caught_up(position) || any_left(position))
+	if ((batch->changed && (asked || now >= due)) || any_due(position))
 	{
 		flush_to(position);
 		publish_progress(position, true);

@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TarnCrash;
 use TarnTest;
 use Time::HiRes qw(time usleep);
 
@@ -19,19 +20,9 @@ sub sql
 	return $node->safe_psql($db, $_[0]);
 }
 
-# psql that lives through a server that is away for a moment
 sub patiently
 {
-	my ($statement) = @_;
-
-	foreach (1 .. 600)
-	{
-		my ($status, $out) = $node->psql($db, $statement);
-
-		return $out if $status == 0;
-		usleep(50_000);
-	}
-	die "the server does not come back for: $statement";
+	return TarnCrash::patiently($node, $_[0]);
 }
 
 sub encoders
@@ -148,5 +139,16 @@ backlog(inserts('log', 50_000), inserts('acc', 30_000), 'DELETE FROM acc WHERE i
 work_off();
 is(encoders(), '0', 'there is none when it is off');
 TarnTest::all_same($node, 'without an encoder');
+
+# and while a worker runs
+sql('ALTER SYSTEM RESET tarn.encoder');
+sql('SELECT pg_reload_conf()');
+usleep(500_000);
+my $worker = sql("SELECT pid FROM tarn.pipelines");
+sql(inserts('log', 100_000));
+TarnTest::flush($node, 'p');
+is(encoders(), '1', 'it comes back with the setting');
+is(sql('SELECT pid FROM tarn.pipelines'), $worker, 'to the same worker');
+TarnTest::all_same($node, 'with an encoder again');
 $node->stop;
 done_testing();

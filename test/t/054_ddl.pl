@@ -9,6 +9,7 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TarnCrash;
 use TarnTest;
 use Time::HiRes qw(usleep);
 
@@ -416,20 +417,6 @@ sub foreign
 }
 
 # kill -9 at each step of the flush that has the change, and of the copy that follows from one.
-sub patiently
-{
-	my ($statement) = @_;
-
-	foreach (1 .. 300)
-	{
-		my ($status, $out) = $node->psql($db, $statement);
-
-		return $out if $status == 0;
-		usleep(100_000);
-	}
-	die "the server does not come back for: $statement";
-}
-
 sub crashes
 {
 	my $n = 0;
@@ -453,9 +440,9 @@ sub crashes
 			usleep(100_000);
 		}
 		like(substr(slurp_file($node->logfile), $offset), qr/was terminated by signal 9/, "$point: killed");
-		patiently('ALTER SYSTEM RESET tarn.failpoints');
-		patiently('SELECT pg_reload_conf()');
-		patiently("SELECT tarn.flush('p')");
+		TarnCrash::patiently($node, 'ALTER SYSTEM RESET tarn.failpoints');
+		TarnCrash::patiently($node, 'SELECT pg_reload_conf()');
+		TarnCrash::patiently($node, "SELECT tarn.flush('p')");
 		# a flush that died before its commit says so again
 		my @copies = copies('c');
 		$copied{'public.c'} = @copies;

@@ -77,13 +77,9 @@ my @names = sort keys %types;
 
 sub fill
 {
-	my ($name, $i) = @_;
-	my ($type, $edges, $random) = @{ $types{$name} };
-	my $k = $i;
+	my ($name, $from) = @_;
 
-	return sprintf('SELECT setseed(%f);', ($seed % 1000) / 1000.0)
-	  . "INSERT INTO t_$name VALUES " . join(', ', map { '(' . $k++ . ", $_)" } 'NULL', @$edges) . ';'
-	  . "INSERT INTO t_$name SELECT g, $random FROM generate_series($k, $i + $rows) g;";
+	return TarnTest::type_rows("t_$name", $types{$name}, $from, $rows, $seed);
 }
 
 $node->safe_psql($db, join('', map { "CREATE TABLE t_$_ (k int PRIMARY KEY, v $types{$_}[0]);" } @names));

@@ -8,61 +8,24 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TarnCrash;
 use TarnTest;
 use Time::HiRes qw(time usleep);
 
 my $db = 'postgres';
-my $control = "$PostgreSQL::Test::Utils::tmp_check/full";
-my $library = "$PostgreSQL::Test::Utils::tmp_check/no_space.so";
 my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
 my $flips = $ENV{TARN_TEST_LONG} ? 400 : 30;
 
 plan skip_all => 'the disk of an S3 server is not ours to fill, nor its files to damage' if $TarnTest::store ne 'file';
 srand($seed);
 diag("TARN_SEED=$seed");
-unlink $control;
-system_or_bail('cc', '-shared', '-fPIC', '-O1', '-o', $library, "$FindBin::Bin/lib/no_space.c", '-ldl');
-
 my $node = TarnTest::cluster('faults', start => 0, conf => "log_statement = none\n");
-{
-	local $ENV{LD_PRELOAD} = $library;
-	local $ENV{TARN_FULL_CONTROL} = $control;
-	$node->start;
-}
+TarnCrash::make_fillable();
+TarnCrash::start($node);
 
 sub sql
 {
 	return $node->safe_psql($db, $_[0]);
-}
-
-sub fill
-{
-	my ($directory) = @_;
-
-	PostgreSQL::Test::Utils::append_to_file("$control.new", $directory);
-	rename "$control.new", $control or die "$control: $!";
-	return;
-}
-
-sub slurp
-{
-	my ($file) = @_;
-
-	open my $in, '<:raw', $file or die "$file: $!";
-	local $/ = undef;
-	my $data = <$in>;
-	close $in;
-	return $data;
-}
-
-sub spew
-{
-	my ($file, $data) = @_;
-
-	open my $out, '>:raw', $file or die "$file: $!";
-	print $out $data;
-	close $out or die "$file: $!";
-	return;
 }
 
 sql('CREATE EXTENSION tarn');
@@ -82,7 +45,7 @@ foreach my $case ([ 'warehouse', $warehouse ], [ 'key index', $node->data_dir . 
 {
 	my ($what, $directory) = @$case;
 
-	fill($directory);
+	TarnCrash::fill($directory);
 	if ($what eq 'spill')
 	{
 		sql("INSERT INTO large (v) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 150000) i");
@@ -90,7 +53,7 @@ foreach my $case ([ 'warehouse', $warehouse ], [ 'key index', $node->data_dir . 
 		  or diag(sql('SELECT state, failures, last_error FROM tarn.pipelines'));
 	}
 	my $script = "$PostgreSQL::Test::Utils::tmp_check/app.sql";
-	spew($script, "\\set x random(1, 3000)\nBEGIN; INSERT INTO app DEFAULT VALUES; UPDATE t SET n = n + 1 WHERE id = :x; END;\n");
+	TarnCrash::spew($script, "\\set x random(1, 3000)\nBEGIN; INSERT INTO app DEFAULT VALUES; UPDATE t SET n = n + 1 WHERE id = :x; END;\n");
 	my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '2', '-T', '4', '-f', $script, '-h', $node->host, '-p', $node->port, $db ],
 		'<', \undef, '>', \my $out, '2>', \my $err);
 	ok($node->poll_query_until($db, "SELECT state = 'backoff' AND failures > 1 AND last_error ~ 'No space left' FROM tarn.pipelines"),
@@ -100,7 +63,7 @@ foreach my $case ([ 'warehouse', $warehouse ], [ 'key index', $node->data_dir . 
 	cmp_ok(sql('SELECT lag_bytes FROM tarn.pipelines'), '>', 0, "$what: the lag is shown");
 	my $failures = sql('SELECT failures FROM tarn.pipelines');
 	cmp_ok($failures, '<', 12, "$what: it backs off: $failures failures");
-	unlink $control or die "$control: $!";
+	TarnCrash::free();
 	my $status;
 	my $end = time() + 90;
 	while (($status = $node->psql($db, "SELECT tarn.flush('p', '5 s')")) != 0 && time() < $end)
@@ -113,10 +76,10 @@ foreach my $case ([ 'warehouse', $warehouse ], [ 'key index', $node->data_dir . 
 }
 
 # A table that is copied while the disk is full
-fill($warehouse);
+TarnCrash::fill($warehouse);
 sql("CREATE TABLE late (id int PRIMARY KEY, v text); INSERT INTO late SELECT i, 'late' FROM generate_series(1, 5000) i; ALTER PUBLICATION p ADD TABLE late");
 ok($node->poll_query_until($db, "SELECT last_error ~ 'No space left' OR (SELECT bool_or(error ~ 'No space left') FROM tarn.tables) FROM tarn.pipelines"), 'copy: the error is shown');
-unlink $control or die "$control: $!";
+TarnCrash::free();
 TarnTest::wait_live($node, 'p');
 TarnTest::flush($node, 'p');
 TarnTest::all_same($node, 'copy: it is tried again');
@@ -166,7 +129,7 @@ foreach my $kind (sort keys %kinds)
 	foreach my $i (1 .. $flips)
 	{
 		my $file = $files[ int(rand(@files)) ];
-		my $data = slurp($file);
+		my $data = TarnCrash::slurp($file);
 		my $damaged = $data;
 		my $how = int(rand(10));
 		my $at = int(rand(length $data));
@@ -177,16 +140,16 @@ foreach my $kind (sort keys %kinds)
 		}
 		elsif ($how == 1)
 		{
-			spew($file, substr($data, 0, $at));
+			TarnCrash::spew($file, substr($data, 0, $at));
 		}
 		elsif ($how == 2)
 		{
-			spew($file, '');
+			TarnCrash::spew($file, '');
 		}
 		else
 		{
 			substr($damaged, $at, 1) = chr(ord(substr($data, $at, 1)) ^ (1 << int(rand(8))));
-			spew($file, $damaged);
+			TarnCrash::spew($file, $damaged);
 		}
 		my $result = sql('SELECT probe()');
 		my ($state) = $result =~ /^(\w+)/;
@@ -201,7 +164,7 @@ foreach my $kind (sort keys %kinds)
 		push @wrong, "$file, way $how at $at: the error does not say where: $result"
 		  if $checked && $state eq 'XX001' && $how > 2 && $at < length($data) - 8 - unpack('V', substr($data, -8, 4)) &&
 		  $result !~ /column "\w+",? (in )?row group \d+.*offset \d+/i;
-		spew($file, $data);
+		TarnCrash::spew($file, $data);
 	}
 	is_deeply(\@wrong, [], "$kind: right rows, or an error that says what is damaged");
 	note(join ', ', map { "$_: $results{$_}" } sort keys %results);

@@ -196,6 +196,19 @@ sub flush
 	return;
 }
 
+# Statements for a table of (k, v) of a type that is [ name, [edges], random ]: rows from k = $from on, a null, the
+# edges, then $rows random ones, the same for the same seed.
+sub type_rows
+{
+	my ($table, $type, $from, $rows, $seed) = @_;
+	my (undef, $edges, $random) = @$type;
+	my $k = $from;
+
+	return sprintf('SELECT setseed(%f);', ($seed % 1000) / 1000.0)
+	  . "INSERT INTO $table VALUES " . join(', ', map { '(' . $k++ . ", $_)" } 'NULL', @$edges) . ';'
+	  . "INSERT INTO $table SELECT g, $random FROM generate_series($k, $from + $rows) g;";
+}
+
 # Waits until every table of the pipeline follows.
 sub wait_live
 {
