@@ -17,6 +17,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 
 #include "base/compat.h"
 #include "base/hash.h"
@@ -197,13 +199,38 @@ values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
 	return old_type == new_type || (is_plain_text(old_type) && is_plain_text(new_type));
 }
 
+/* Do tuples that end before the attribute have a value for it? */
+static bool
+has_missing_value(TupleDesc desc, AttrNumber attnum)
+{
+	return attnum > 0 && desc->constr && desc->constr->missing && desc->constr->missing[attnum - 1].am_present;
+}
+
+/* A partitioned table has no rows, and so no value for those that are missing one: its partitions have. */
+static bool
+partitions_have_missing_value(const DecodeRelation *rel, const char *name)
+{
+	bool		found = false;
+
+	for (int i = 0; i < rel->npartitions && !found; i++)
+	{
+		Relation	leaf = RelationIdGetRelation(rel->partitions[i]);
+
+		if (!RelationIsValid(leaf))
+			continue;
+		found = has_missing_value(RelationGetDescr(leaf), get_attnum(RelationGetRelid(leaf), name));
+		RelationClose(leaf);
+	}
+	return found;
+}
+
 /* May there be rows without a value of the new column that is null? */
 static bool
 default_missing(const Maker *m, const TableColumn *c)
 {
 	TupleDesc	desc = m->rel->desc;
 
-	if (desc->constr && desc->constr->missing && desc->constr->missing[c->attnum - 1].am_present)
+	if (has_missing_value(desc, c->attnum) || partitions_have_missing_value(m->rel, c->name))
 		return true;
 	return TupleDescAttr(desc, c->attnum - 1)->attnotnull && (m->t->batch != NULL || lake_table_rows(m->t->lake) != 0);
 }
