@@ -22,8 +22,12 @@
 
 #include "base/cursor.h"
 #include "parquet/format.h"
+#include "parquet/thrift.h"
 
 extern void parquet_read_file_meta(Cursor *c, ParquetFileMetaData *meta);
+
+/* row_group_read.c: an element of the footer's list of row groups. */
+extern void parquet_read_row_group(ThriftReader *r, ParquetRowGroup *g);
 
 /*
  * A page header.  Statistics of data pages are skipped: the page index is

@@ -130,13 +130,19 @@ extern void thrift_skip_field(ThriftReader *r, const ThriftField *f);
 /*
  * The header of a list field: returns the number of elements, which is
  * never more than the bytes that remain (each element takes at least one),
- * so that the caller may allocate by it.  Elements of another type than
- * `element` are corruption, but an empty list may name any.
+ * so that the caller may allocate by it: the structs of format.h are at most
+ * some 300 bytes for one byte of input, so a hostile footer of n bytes costs
+ * 300 n.  Elements of another type than `element` are corruption, but an
+ * empty list may name any.
  */
 extern uint32 thrift_read_list(ThriftReader *r, const ThriftField *f, ThriftType element);
+extern void *thrift_list_alloc(uint32 count, size_t size);	/* zeroed, for that many structs */
 extern bool thrift_item_bool(ThriftReader *r);
 extern int32 thrift_item_i32(ThriftReader *r);
 extern int64 thrift_item_i64(ThriftReader *r);
 extern const char *thrift_item_binary(ThriftReader *r, uint32 *size);	/* in place */
+
+/* Fails when a required field was not there. */
+extern void thrift_require(ThriftReader *r, bool seen, const char *name);
 
 #endif							/* TARN_PARQUET_THRIFT_H */
