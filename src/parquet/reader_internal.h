@@ -5,8 +5,9 @@
  *
  * reader.c opens and closes, schema_read.c says what each leaf is,
  * bounds_read.c and index_read.c read statistics, chunk_read.c finds the
- * pages of a column chunk, page_read.c decodes one into a vector, and
- * vector_fill.c and value_convert.c move values to their slots.
+ * pages of a column chunk, page_read.c decodes one into a vector
+ * (page_internal.h), and vector_fill.c and value_convert.c move values to
+ * their slots.
  *
  *-------------------------------------------------------------------------
  */
