@@ -14,19 +14,16 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "commands/event_trigger.h"
 #include "nodes/parsenodes.h"
-#include "replication/message.h"
 #include "storage/bufmgr.h"
 #include "tcop/cmdtag.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 
-#include "base/compat.h"
 #include "decode/note.h"
 
 PG_FUNCTION_INFO_V1(tarn_note_command);
@@ -35,13 +32,6 @@ PG_FUNCTION_INFO_V1(tarn_note_rewrite);
 
 /* The table is rewritten for other reasons than its values: see AT_REWRITE_*. */
 #define REWRITE_VALUES (AT_REWRITE_DEFAULT_VAL | AT_REWRITE_COLUMN_REWRITE)
-
-static void
-note(const char *text)
-{
-	if (XLogLogicalInfoActive() && !RecoveryInProgress())
-		(void) compat_log_transactional(NOTE_PREFIX, text, strlen(text));
-}
 
 static EventTriggerData *
 trigger_data(FunctionCallInfo fcinfo)
@@ -91,8 +81,8 @@ note_attached(const AlterTableStmt *statement)
 		partition = ((PartitionCmd *) command->def)->name;
 		relid = RangeVarGetRelid(partition, NoLock, true);
 		if (OidIsValid(relid) && has_pages(relid))
-			note(psprintf("%s%u partition \"%s\" was attached", NOTE_LOST,
-						  RangeVarGetRelid(statement->relation, NoLock, true), partition->relname));
+			note_write(psprintf("%s%u partition \"%s\" was attached", NOTE_LOST,
+								RangeVarGetRelid(statement->relation, NoLock, true), partition->relname));
 	}
 }
 
@@ -103,7 +93,9 @@ tarn_note_command(PG_FUNCTION_ARGS)
 
 	if (IsA(data->parsetree, AlterTableStmt))
 		note_attached((AlterTableStmt *) data->parsetree);
-	note(data->tag == CMDTAG_ALTER_TYPE ? NOTE_TYPES : NOTE_REFRESH);
+	/* any other command may change types, or what they are called */
+	note_write(data->tag == CMDTAG_ALTER_TABLE || data->tag == CMDTAG_ALTER_PUBLICATION ?
+			   NOTE_REFRESH : NOTE_TYPES);
 	PG_RETURN_VOID();
 }
 
@@ -111,7 +103,7 @@ Datum
 tarn_note_drop(PG_FUNCTION_ARGS)
 {
 	(void) trigger_data(fcinfo);
-	note(NOTE_REFRESH);
+	note_write(NOTE_REFRESH);
 	PG_RETURN_VOID();
 }
 
@@ -147,8 +139,8 @@ tarn_note_rewrite(PG_FUNCTION_ARGS)
 	if ((reason & REWRITE_VALUES) == 0)
 		PG_RETURN_VOID();
 	if ((reason & AT_REWRITE_DEFAULT_VAL) || computes_values(data->parsetree))
-		note(psprintf("%s%u its rows were rewritten by %s", NOTE_LOST, relid, GetCommandTagName(data->tag)));
+		note_write(psprintf("%s%u its rows were rewritten by %s", NOTE_LOST, relid, GetCommandTagName(data->tag)));
 	else
-		note(psprintf("%s%u", NOTE_REWRITTEN, relid));
+		note_write(psprintf("%s%u", NOTE_REWRITTEN, relid));
 	PG_RETURN_VOID();
 }

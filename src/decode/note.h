@@ -8,20 +8,27 @@
  * leave a transactional logical message in the very place of the command for
  * when none does, and for what no description shows: rows that were
  * rewritten.  What a note says of a shape is only where to look; so a note
- * that is missing (the triggers were disabled) or one that anybody may write
- * with pg_logical_emit_message cannot make the lake differ silently.
+ * that is missing (the triggers were disabled) cannot make the lake differ
+ * silently.
  *
  *	refresh				shapes changed: look at all tables
- *	types				composite types changed: the same, also where a table's
- *						own description is as it was
+ *	types				types changed, or names of types: the same, also where a
+ *						table's own description is as it was
  *	rewritten OID		the rows of a table were rewritten by widening numbers;
  *						then as refresh
  *	lost OID REASON		the rows of a table changed without being told
+ *
+ * Anybody may write such a message with pg_logical_emit_message, to have a
+ * table copied anew time and again, or computed values taken for widened
+ * ones.  So a note is sealed with a code that only the server can make, and
+ * that holds for its transaction alone.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TARN_DECODE_NOTE_H
 #define TARN_DECODE_NOTE_H
+
+#include "postgres.h"
 
 #define NOTE_PREFIX "tarn.ddl"
 
@@ -30,7 +37,14 @@
 #define NOTE_REWRITTEN "rewritten "
 #define NOTE_LOST "lost "
 
-/* Longer reasons are cut. */
-#define NOTE_REASON_LENGTH 200
+/*
+ * Leaves a note in the current transaction.  Nothing is done, and nothing
+ * raised, where it could not be decoded: without wal_level = logical, on a
+ * standby.
+ */
+extern void note_write(const char *text);
+
+/* The text of a message in transaction `xid`, palloc'd; NULL: it is not by note_write. */
+extern char *note_read(TransactionId xid, const char *body, Size size);
 
 #endif							/* TARN_DECODE_NOTE_H */

@@ -26,7 +26,6 @@
 #include "decode/sink.h"
 #include "decode/toast.h"
 #include "decode/wire_json.h"
-#include "mb/pg_wchar.h"
 #include "replication/logical.h"
 #include "replication/origin.h"
 #include "replication/output_plugin.h"
@@ -569,19 +568,17 @@ plugin_refresh(Plugin *plugin, XLogRecPtr lsn)
 static void
 plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
 {
-	char	   *text = pnstrdup(body, Min(size, NOTE_REASON_LENGTH + 32));
 	const ChangeSinkOps *ops = plugin->sink->ops;
+	char	   *text;
 	char	   *end;
 	Oid			relid;
 
-	if (ops->tables == NULL)
+	if (ops->tables == NULL || (text = note_read(plugin->txn.xid, body, size)) == NULL)
 		return;
 	if (strncmp(text, NOTE_LOST, strlen(NOTE_LOST)) == 0)
 	{
 		relid = (Oid) strtoul(text + strlen(NOTE_LOST), &end, 10);
-		if (*end == ' ')
-			plugin_look(plugin, relid, lsn, pg_verifymbstr(end + 1, strlen(end + 1), true) ? end + 1 :
-						"its rows changed in a way that cannot be followed");
+		plugin_look(plugin, relid, lsn, end + 1);
 		return;
 	}
 	if (strncmp(text, NOTE_REWRITTEN, strlen(NOTE_REWRITTEN)) == 0)

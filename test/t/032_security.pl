@@ -134,6 +134,42 @@ is(sql('SELECT pg_catalog.count(*) FROM hostile.calls'), '0', 'nothing of a host
 sql('ALTER DATABASE postgres RESET search_path; ALTER ROLE dba RESET ALL; DROP SCHEMA hostile CASCADE');
 is(sql("SELECT count(*) FROM ((TABLE shop.orders EXCEPT ALL TABLE lake.orders) UNION ALL (TABLE lake.orders EXCEPT ALL TABLE shop.orders)) d"), '0', 'the rows are the same');
 
+# Notes of the event triggers: anybody may write a message, and nobody a note
+sub copied
+{
+	my @copies = slurp_file($node->logfile) =~ /is copied anew/g;
+
+	return @copies . ' ' . sql("SELECT string_agg(state, ' ') FROM tarn.tables");
+}
+sql("SELECT pg_create_logical_replication_slot('spy', 'test_decoding'); CREATE TABLE public.altered (i int); ALTER TABLE public.altered ADD j int");
+my $relid = sql("SELECT 'shop.orders'::regclass::oid");
+as('dba', 'ALTER TABLE shop.orders ADD COLUMN n int');
+as('dba', "SELECT tarn.flush('shop')");
+is(as('dba', 'UPDATE shop.orders SET n = id; ALTER TABLE shop.orders ALTER n TYPE bigint USING n + 1'), '', 'values are computed');
+as('dba', "SELECT tarn.flush('shop')");
+my $state = copied();
+foreach my $body ("lost $relid because I say so", "rewritten $relid", 'refresh', 'types', '', 'lost', 'lost 99999999999999999999 x', 'rewritten -1', "\\x00", 'x' x 100_000, ' ' x 16 . "lost $relid no")
+{
+	foreach my $transactional ('true', 'false')
+	{
+		as('app', "SELECT pg_logical_emit_message($transactional, 'tarn.ddl', '$body'); SELECT pg_logical_emit_message($transactional, 'tarn.leaving', '$body')");
+		as('dba', "BEGIN; SELECT pg_logical_emit_message($transactional, 'tarn.ddl', '$body'); UPDATE shop.orders SET n = n + 1; COMMIT");
+	}
+}
+# one that a trigger wrote, in another transaction
+is(sql(<<'SQL'), 't', 'a note said again');
+SELECT count(pg_logical_emit_message(true, 'tarn.ddl', substring(data FROM position('content:'::bytea IN data) + 8))) > 0
+FROM pg_logical_slot_get_binary_changes('spy', NULL, NULL) WHERE position('tarn.ddl'::bytea IN data) > 0
+SQL
+as('dba', "SELECT tarn.flush('shop')");
+is(copied(), $state, 'forged notes copy nothing, and stop nothing');
+sql('DROP FOREIGN TABLE lake.orders; IMPORT FOREIGN SCHEMA shop LIMIT TO (orders) FROM SERVER lake INTO lake');
+TarnTest::same($node, 'shop.orders', 'lake.orders', 'and the rows are right');
+is(as('dba', "BEGIN; SELECT pg_logical_emit_message(true, 'tarn.ddl', 'rewritten $relid') IS NULL; ALTER TABLE shop.orders ALTER n TYPE numeric(10,0) USING n * 2; COMMIT"), 'f', 'computed, with a forged note of widened numbers');
+as('dba', "SELECT tarn.flush('shop')");
+isnt(copied(), $state, 'is copied anew');
+sql("SELECT pg_drop_replication_slot('spy')");
+
 # Names are names
 my $odd = q{a"; DROP TABLE shop.orders; --};
 (my $quoted = $odd) =~ s/"/""/g;
