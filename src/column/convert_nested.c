@@ -105,6 +105,7 @@ init_composite(NestedConvert *n, LakeNode *node, int32 typmod, int depth, const 
 					   convert_name_to_lake(NameStr(att->attname)),
 					   att->atttypid, att->atttypmod, depth, init))
 			return false;
+		node->children[nchildren].source = att->attnum;
 		nchildren++;
 	}
 	n->nchildren = node->nchildren = nchildren;
@@ -246,7 +247,8 @@ put_array(const NestedConvert *n, const NestedPut *put, Datum value)
 
 /*
  * Attributes may have been added to the type since the column was set up, or
- * dropped: then it is not the struct any more that the lake has.
+ * dropped.  In a copy that may happen at any time, and the next try sees it;
+ * in the stream it is told before.
  */
 static void
 check_composite(const NestedConvert *n, const NestedPut *put)
@@ -258,7 +260,7 @@ check_composite(const NestedConvert *n, const NestedPut *put)
 		return;
 	if (!equalTupleDescs(entry->tupDesc, n->desc))
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("type \"%s\" of column \"%s\" of \"%s\" changed its attributes",
 						format_type_be(n->pg_type), put->column->name, put->column->relation)));
 	own->desc_identifier = entry->tupDesc_identifier;

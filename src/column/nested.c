@@ -39,20 +39,6 @@ lake_node_nleaves(const LakeNode *node)
 	return n;
 }
 
-bool
-lake_node_same(const LakeNode *a, const LakeNode *b)
-{
-	if (a->kind != b->kind || a->nchildren != b->nchildren || !lake_type_equal(a->type, b->type))
-		return false;
-	for (int i = 0; i < a->nchildren; i++)
-	{
-		if (strcmp(a->children[i].name, b->children[i].name) != 0 ||
-			!lake_node_same(&a->children[i], &b->children[i]))
-			return false;
-	}
-	return true;
-}
-
 int
 lake_node_max_id(const LakeNode *node)
 {
@@ -70,15 +56,6 @@ lake_node_number(LakeNode *node, int *next)
 		node->children[i].id = (*next)++;
 	for (int i = 0; i < node->nchildren; i++)
 		lake_node_number(&node->children[i], next);
-}
-
-void
-lake_node_adopt(LakeNode *node, const LakeNode *from)
-{
-	node->id = from->id;
-	node->required = from->required;
-	for (int i = 0; i < node->nchildren; i++)
-		lake_node_adopt(&node->children[i], &from->children[i]);
 }
 
 static void

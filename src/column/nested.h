@@ -52,6 +52,8 @@ typedef struct LakeNode
 	int			id;				/* field id; -1: none yet */
 	char	   *name;			/* of a struct's field; "element", "key", "value" */
 	bool		required;
+	int			source;			/* of a struct's field: number of the attribute it was made from; 0: none */
+	bool		added;			/* of a struct's field: there are files that have the struct without it */
 	LakeType	type;			/* LAKE_NODE_VALUE: its type; else LAKE_NESTED */
 	char	   *doc;			/* of a struct's field, or NULL */
 	int			nchildren;
@@ -64,17 +66,11 @@ extern LakeNode *lake_node_copy(const LakeNode *node);
 /* Leaves below the node; 1 for a value. */
 extern int	lake_node_nleaves(const LakeNode *node);
 
-/* The same kinds, types and names, whatever the ids? */
-extern bool lake_node_same(const LakeNode *a, const LakeNode *b);
-
 /* Highest id of the node and all below. */
 extern int	lake_node_max_id(const LakeNode *node);
 
 /* Gives ids to all below the node: children first, in the order Iceberg's own writers have. */
 extern void lake_node_number(LakeNode *node, int *next);
-
-/* Takes ids and `required` from a node that is the same. */
-extern void lake_node_adopt(LakeNode *node, const LakeNode *from);
 
 /* "list<int>", "struct<a: int, b: map<string, string>>": for messages; palloc'd. */
 extern char *lake_node_text(const LakeNode *node);

@@ -242,7 +242,9 @@ plugin_introduce(Plugin *plugin, PublishedRelation *published, XLogRecPtr lsn)
 	}
 	if (published->wanted && !published->announced)
 	{
+		/* first, so that an invalidation that arrives meanwhile is not lost */
 		published->announced = true;
+		relation_cache_watch_types(plugin->relations, &published->rel);
 		sink->ops->relation(sink, &plugin->txn, lsn, &published->rel);
 	}
 	return published->wanted;

@@ -14,8 +14,11 @@
 
 #include "access/htup_details.h"
 #include "base/compat.h"
+#include "catalog/pg_type.h"
 #include "decode/relation.h"
+#include "decode/types.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
@@ -63,6 +66,25 @@ relation_relcache_callback(Datum arg, Oid relid)
 		published = hash_search(cache->published, &relid, HASH_FIND, NULL);
 		if (published != NULL)
 			published->valid = false;
+		if (hash_search(cache->types, &relid, HASH_FIND, NULL) != NULL)
+			relation_cache_retell(cache);
+	}
+}
+
+/* A label of an enum came or changed.  All of them at once never do: that is a cache being emptied. */
+static void
+relation_enum_callback(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dlist_iter	iter;
+
+	if (hashvalue == 0)
+		return;
+	dlist_foreach(iter, &relation_caches)
+	{
+		RelationCache *cache = dlist_container(RelationCache, node, iter.cur);
+
+		if (cache->enums)
+			relation_cache_retell(cache);
 	}
 }
 
@@ -94,6 +116,7 @@ relation_register_callbacks(void)
 	CacheRegisterSyscacheCallback(PUBLICATIONRELMAP, relation_syscache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(PUBLICATIONNAMESPACEMAP, relation_syscache_callback, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, relation_syscache_callback, (Datum) 0);
+	CacheRegisterSyscacheCallback(ENUMOID, relation_enum_callback, (Datum) 0);
 	registered = true;
 }
 
@@ -125,6 +148,8 @@ relation_cache_create(MemoryContext parent, List *names, bool missing_ok)
 	cache->leaves = hash_create("tarn leaf relations", 128, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	ctl.entrysize = sizeof(PublishedRelation);
 	cache->published = hash_create("tarn published relations", 128, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.entrysize = sizeof(Oid);
+	cache->types = hash_create("tarn composite types", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 
 	relation_register_callbacks();
 	dlist_push_head(&relation_caches, &cache->node);
@@ -302,6 +327,31 @@ relation_cache_retell(RelationCache *cache)
 	hash_seq_init(&status, cache->published);
 	while ((published = hash_seq_search(&status)) != NULL)
 		published->announced = false;
+}
+
+static void
+relation_watch_type(Oid type, char typtype, void *arg)
+{
+	RelationCache *cache = arg;
+	Oid			relid;
+
+	if (typtype == TYPTYPE_ENUM)
+		cache->enums = true;
+	else
+	{
+		relid = get_typ_typrelid(type);
+		(void) hash_search(cache->types, &relid, HASH_ENTER, NULL);
+	}
+}
+
+void
+relation_cache_watch_types(RelationCache *cache, const DecodeRelation *rel)
+{
+	for (int i = 0; i < rel->desc->natts; i++)
+	{
+		if (rel->published[i])
+			types_visit(TupleDescAttr(rel->desc, i)->atttypid, relation_watch_type, cache);
+	}
 }
 
 LeafRelation *

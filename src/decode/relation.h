@@ -73,6 +73,8 @@ typedef struct RelationCache
 	MemoryContext publications_context;
 	HTAB	   *leaves;
 	HTAB	   *published;
+	HTAB	   *types;			/* relations of composite types that values consist of */
+	bool		enums;			/* there are values of enums, too */
 	LeafRelation *last;			/* of the last look-up, or NULL */
 	uint32		generation;
 	dlist_node	node;			/* in the process's list of caches */
@@ -86,6 +88,12 @@ extern bool relation_cache_current(RelationCache *cache, Oid relid);
 
 /* All tables are to be told again. */
 extern void relation_cache_retell(RelationCache *cache);
+
+/*
+ * From now on, a change of a type that the table's values consist of has all
+ * tables told again: nothing else of the table changes with it.
+ */
+extern void relation_cache_watch_types(RelationCache *cache, const DecodeRelation *rel);
 
 /* Out of line part of relation_cache_get. */
 extern LeafRelation *relation_cache_lookup(RelationCache *cache, Relation relation);

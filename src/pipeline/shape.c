@@ -31,7 +31,8 @@ is_ours(const char *key)
 		if (strcmp(key, keys[i]) == 0)
 			return true;
 	}
-	return has_prefix(key, SHAPE_ATTRIBUTE_PREFIX) || has_prefix(key, SHAPE_COLUMN_PREFIX);
+	return has_prefix(key, SHAPE_ATTRIBUTE_PREFIX) || has_prefix(key, SHAPE_COLUMN_PREFIX) ||
+		has_prefix(key, SHAPE_TYPE_PREFIX) || has_prefix(key, SHAPE_LABELS_PREFIX);
 }
 
 void

@@ -6,9 +6,10 @@
  *
  * The lake table itself says what it mirrors, in properties that every commit
  * of a changed shape sets along with the schema: which attribute a field
- * comes from (tarn.attribute.<field id>), its type (tarn.column.<field id>),
- * how many attributes there were (tarn.attributes), the key, row filters,
- * operations and partitions.  So after a crash, or however far the catalogs
+ * comes from (tarn.attribute.<field id>), its type (tarn.column.<field id>,
+ * and tarn.type and tarn.labels of user-defined ones), how many attributes
+ * there were (tarn.attributes), the key, row filters, operations and
+ * partitions.  So after a crash, or however far the catalogs
  * are ahead of the stream, what is compared is what the lake has and what
  * decoding says the source was at that place of the stream; the catalogs of
  * today are asked by the initial copy only.
@@ -19,7 +20,7 @@
  *
  * What no reader could tell from old files, or what changed rows without row
  * events, copies the table anew: a new column with a default other than null,
- * a type that is not a promotion, an old attribute that is published only
+ * a type that is not a promotion, a label of an enum that was renamed, an old attribute that is published only
  * now, another row filter, an operation published in addition, a partition
  * that went.
  *

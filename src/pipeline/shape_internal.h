@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * shape_internal.h
- *	  Between shape.c and shape_make.c: the properties of a lake table that
- *	  tell of its source.
+ *	  Between shape.c, shape_make.c and shape_types.c: the properties of a lake
+ *	  table that tell of its source.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,12 +20,33 @@
 #define SHAPE_FILTER "tarn.row-filter"	/* a hash; absent: all rows */
 #define SHAPE_OPERATIONS "tarn.operations"	/* those that are published: letters of insert, update, delete, truncate */
 #define SHAPE_PARTITIONS "tarn.partitions"	/* relations, ascending */
-#define SHAPE_ATTRIBUTE_PREFIX "tarn.attribute."
-#define SHAPE_COLUMN_PREFIX "tarn.column."
+#define SHAPE_ATTRIBUTE_PREFIX "tarn.attribute."	/* ... of a struct's field, too */
+#define SHAPE_COLUMN_PREFIX "tarn.column."	/* name of the type */
+#define SHAPE_TYPE_PREFIX "tarn.type."	/* its oid; absent: one of the server's own */
+#define SHAPE_LABELS_PREFIX "tarn.labels."	/* of the enums in it: see shape_types.c */
 #define SHAPE_LSN "tarn.shape-lsn"	/* not part of the shape: since when */
 
 /* In the current context. */
 extern void shape_set_property(TableShape *shape, const char *key, const char *value);
 extern bool shape_equal(const TableShape *a, const TableShape *b);
+
+/*
+ * Gives a nested column and all below the ids of the lake's field that it
+ * goes on from, and new ones to what that has not.  False, with no id of use:
+ * what the lake has does not stand for the same values; or, with `exact`, it
+ * is not the same to the last attribute.
+ */
+extern bool shape_follow_node(const TableShape *before, bool same_source, bool copying,
+							  LakeNode *node, const LakeNode *lake, bool exact, int *last_field_id);
+
+/* Sets the properties of a column's struct fields. */
+extern void shape_note_attributes(TableShape *shape, const LakeNode *node);
+
+/*
+ * The labels of the enums that the type consists of, as a property has them;
+ * NULL: there are none.  *renamed: an enum whose labels that were noted
+ * `before` (or NULL) are not the same any more, or InvalidOid.
+ */
+extern char *shape_labels(Oid type, const char *before, Oid *renamed);
 
 #endif							/* TARN_PIPELINE_SHAPE_INTERNAL_H */

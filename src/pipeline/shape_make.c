@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/tupdesc_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -19,6 +20,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/hash.h"
@@ -171,6 +173,26 @@ is_plain_text(Oid type)
 }
 
 /*
+ * The type that a field's values had, without domains; InvalidOid when there
+ * is none such any more.  By its oid, where that is noted: names change.
+ */
+static Oid
+old_base_type(const Maker *m, const IcebergField *f, const char *noted)
+{
+	const char *oid = m->same_source ? field_property(m->before, SHAPE_TYPE_PREFIX, f->id) : NULL;
+	Oid			type = InvalidOid;
+	int32		typmod;
+
+	if (oid != NULL)
+		type = (Oid) strtoul(oid, NULL, 10);
+	else
+		compat_parse_type(convert_name_from_lake(noted), &type, &typmod);
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		return InvalidOid;
+	return getBaseType(type);
+}
+
+/*
  * Do the values that the lake has of a field stand for the same values in
  * the column's type now?  Types that promote are not enough: an ALTER TYPE
  * may compute (oid from int, text from char(n)), and says so by rewriting.
@@ -179,12 +201,10 @@ static bool
 values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
 {
 	const char *noted = field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
-	Oid			old_type = InvalidOid;
-	int32		typmod;
+	Oid			old_type;
 	Oid			new_type = getBaseType(c->type);
 
-	if (!f->supported || !lake_type_promotes(f->type, c->convert.type) ||
-		(c->node != NULL && !lake_node_same(c->node, f->node)))
+	if (!f->supported || !lake_type_promotes(f->type, c->convert.type))
 		return false;
 	if (noted == NULL)
 		return !m->same_source;
@@ -192,11 +212,22 @@ values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
 		return true;
 	if (m->view == SHAPE_REWRITTEN)
 		return is_number(f->type);
-	compat_parse_type(convert_name_from_lake(noted), &old_type, &typmod);
-	if (!OidIsValid(old_type))
-		return false;
-	old_type = getBaseType(old_type);
+	old_type = old_base_type(m, f, noted);
 	return old_type == new_type || (is_plain_text(old_type) && is_plain_text(new_type));
+}
+
+/* The same for what a nested column consists of, which gets its ids by it. */
+static bool
+parts_kept(Maker *m, const IcebergField *f, const TableColumn *c)
+{
+	bool		key = false;
+
+	for (int k = 0; k < m->out->nkeys; k++)
+		key |= &m->out->columns[m->out->keys[k]] == c;
+	/* keys are compared by the bytes that their parts make */
+	return c->node == NULL ||
+		shape_follow_node(m->before, m->same_source, m->view == SHAPE_COPYING, c->node, f->node, key,
+						  &m->out->last_field_id);
 }
 
 /* Do tuples that end before the attribute have a value for it? */
@@ -293,13 +324,11 @@ assign_fields(Maker *m, bool *required)
 			number_node(out, c);
 			continue;
 		}
-		if (f && values_kept(m, f, c))
+		if (f && values_kept(m, f, c) && parts_kept(m, f, c))
 		{
 			/* nulls in older files and snapshots stay: optional never becomes required again */
 			c->field_id = f->id;
 			required[i] = f->required && c->notnull;
-			if (c->node != NULL)
-				lake_node_adopt(c->node, f->node);
 			continue;
 		}
 		c->field_id = ++out->last_field_id;
@@ -410,6 +439,29 @@ partitions_text(const DecodeRelation *rel)
 	return buf.data;
 }
 
+/* What is noted of a column. */
+static void
+make_column_properties(Maker *m, const TableColumn *c)
+{
+	TableShape *shape = m->out->shape;
+	const char *labels_before = m->before ? field_property(m->before, SHAPE_LABELS_PREFIX, c->field_id) : NULL;
+	char	   *labels;
+	Oid			renamed;
+
+	shape_set_property(shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, c->field_id), psprintf("%d", c->attnum));
+	shape_set_property(shape, psprintf("%s%d", SHAPE_COLUMN_PREFIX, c->field_id),
+					   convert_name_to_lake(convert_type_text(c->type, c->typmod)));
+	if (c->type >= FirstNormalObjectId)
+		shape_set_property(shape, psprintf("%s%d", SHAPE_TYPE_PREFIX, c->field_id), psprintf("%u", c->type));
+	if (c->node != NULL)
+		shape_note_attributes(shape, c->node);
+	labels = shape_labels(c->type, labels_before, &renamed);
+	if (labels != NULL)
+		shape_set_property(shape, psprintf("%s%d", SHAPE_LABELS_PREFIX, c->field_id), labels);
+	if (OidIsValid(renamed))
+		must_copy(m, psprintf("a label of type %s of column \"%s\" was renamed", format_type_be(renamed), c->name));
+}
+
 static void
 make_properties(Maker *m, const Pipeline *p)
 {
@@ -428,13 +480,7 @@ make_properties(Maker *m, const Pipeline *p)
 	if (rel->partitions)
 		shape_set_property(shape, SHAPE_PARTITIONS, partitions_text(rel));
 	for (int i = 0; i < out->ncolumns; i++)
-	{
-		const TableColumn *c = &out->columns[i];
-
-		shape_set_property(shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, c->field_id), psprintf("%d", c->attnum));
-		shape_set_property(shape, psprintf("%s%d", SHAPE_COLUMN_PREFIX, c->field_id),
-						   convert_name_to_lake(convert_type_text(c->type, c->typmod)));
-	}
+		make_column_properties(m, &out->columns[i]);
 }
 
 /* --- what properties tell of rows that changed without being told --- */

@@ -506,7 +506,8 @@ guilty_table(const ErrorData *edata)
 	int			category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
 
 	if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
-		category != ERRCODE_FEATURE_NOT_SUPPORTED && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		category != ERRCODE_FEATURE_NOT_SUPPORTED && category != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
+		edata->sqlerrcode != ERRCODE_INVALID_OBJECT_DEFINITION)
 		return InvalidOid;
 	if (OidIsValid(encoder_failed_relid))
 		return encoder_failed_relid;
