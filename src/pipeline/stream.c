@@ -16,7 +16,9 @@
 #include "replication/decode.h"
 #include "replication/logical.h"
 #include "replication/slot.h"
+#include "replication/snapbuild.h"
 #include "storage/latch.h"
+#include "storage/standby.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -75,13 +77,85 @@ stream_begin_slot(const char *slot, bool need_full_snapshot, MemoryContext conte
 	return ctx;
 }
 
+/* The next record goes through decoding; waits for it. */
+static void
+process_record(LogicalDecodingContext *ctx)
+{
+	char	   *error = NULL;
+	XLogRecord *record = XLogReadRecord(ctx->reader, &error);
+
+	if (record == NULL)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read WAL at %X/%X: %s", LSN_FORMAT_ARGS(ctx->reader->EndRecPtr),
+						error != NULL ? error : "no record")));
+	LogicalDecodingProcessRecord(ctx, ctx->reader);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/*
+ * As DecodingContextFindStartpoint(); true when decoding begins with a
+ * snapshot that somebody wrote down, or with no transaction running.
+ */
+static bool
+find_start(LogicalDecodingContext *ctx)
+{
+	bool		gathered = false;
+
+	XLogBeginRead(ctx->reader, MyReplicationSlot->data.restart_lsn);
+	while (!DecodingContextReady(ctx))
+	{
+		process_record(ctx);
+		gathered |= SnapBuildCurrentState(ctx->snapshot_builder) == SNAPBUILD_BUILDING_SNAPSHOT;
+	}
+	return !gathered;
+}
+
+/*
+ * While the first snapshot is gathered, PostgreSQL takes no notice of
+ * commits.  A transaction that changed catalogs and committed just then is
+ * running for ever in that snapshot, and what comes after it is decoded with
+ * the wrong catalog: rows lose columns silently, or their table is not
+ * found.  Nor is that mended by starting again from the same place.
+ *
+ * Once decoding is consistent it knows better, and writes down what it knows
+ * whenever it meets a list of the running transactions.  So a new slot, which
+ * may as well begin a little later, is moved on until it starts from there.
+ */
+static void
+move_to_whole_snapshot(LogicalDecodingContext *ctx)
+{
+	XLogRecPtr	whole = ctx->reader->EndRecPtr;
+
+	ctx->fast_forward = true;
+	LogicalConfirmReceivedLocation(whole);
+	while (MyReplicationSlot->data.restart_lsn < whole)
+	{
+		XLogRecPtr	listed = LogStandbySnapshot();
+
+		XLogFlush(listed);
+		while (ctx->reader->EndRecPtr < listed)
+			process_record(ctx);
+		LogicalConfirmReceivedLocation(ctx->reader->EndRecPtr);
+
+		/* some that began before have not ended */
+		if (MyReplicationSlot->data.restart_lsn < whole)
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 XLogRecPtr
 stream_create_slot(const char *slot)
 {
 	LogicalDecodingContext *ctx = stream_begin_slot(slot, false, TopMemoryContext);
 	XLogRecPtr	start;
 
-	DecodingContextFindStartpoint(ctx);
+	if (!find_start(ctx))
+		move_to_whole_snapshot(ctx);
+	else
+		LogicalConfirmReceivedLocation(ctx->reader->EndRecPtr);
 	start = MyReplicationSlot->data.confirmed_flush;
 	FreeDecodingContext(ctx);
 	ReplicationSlotPersist();
