@@ -21,6 +21,12 @@
 #define COUNT_ROWS 128
 #define COUNT_BYTES 65536
 
+/* Memory to resolve changes in that is not a part of the limit. */
+#define RESOLVE_SPARE (16 * 1024 * 1024)
+
+/* Unchanged values of a column that are gathered before it is known how large they are. */
+#define FIRST_CARRIES 256
+
 /* Room of a new buffer: many tables see a row or two a flush. */
 #define FIRST_ROWS 64
 
@@ -108,14 +114,20 @@ used_bytes(const ColumnVector *v)
 	return (size_t) v->length * v->width;
 }
 
-/* What a table's buffers hold now; the batch's totals follow. */
+/*
+ * What a table's buffers hold now; the batch's totals follow.  To find out
+ * which of many narrow rows live takes more memory than they do, and a few
+ * references to unchanged values become those values: that is counted
+ * beforehand.
+ */
 static void
 count_memory(Batch *batch, PipelineTable *t)
 {
 	TableBatch *b = t->batch;
 	size_t		bytes = b->marks_capacity + b->deletes_capacity * sizeof(uint32) +
 		b->carries_capacity * sizeof(Carry);
-	size_t		used = 0;
+	size_t		resolving = batch_resolve_bytes(b, batch_rows(b, t));
+	size_t		used = b->carried + (resolving > RESOLVE_SPARE ? resolving - RESOLVE_SPARE : 0);
 
 	for (int i = 0; i < t->ncolumns; i++)
 	{
@@ -219,6 +231,7 @@ batch_buffers_reset(Batch *batch, PipelineTable *t)
 	bool		keep;
 
 	b->ndeletes = b->ncarries = b->nmarked = 0;
+	b->carried = 0;
 	count_memory(batch, t);
 	keep = b->bytes <= batch->limit / 3 * 4 && batch->bytes - b->bytes < batch->limit / 8;
 	if (!keep)
@@ -247,9 +260,13 @@ after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 	}
 }
 
+/* How large the value is we learn when it is read: until the first is, few are gathered. */
 static void
-add_carry(TableBatch *b, uint32 row, uint32 column)
+add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column)
 {
+	TableBatch *b = t->batch;
+	size_t		expected = t->columns[column].carried_bytes;
+
 	if (b->ncarries == b->carries_capacity)
 	{
 		b->carries_capacity = Max(64, b->carries_capacity * 2);
@@ -260,6 +277,7 @@ add_carry(TableBatch *b, uint32 row, uint32 column)
 	b->carries[b->ncarries].row = row;
 	b->carries[b->ncarries].column = column;
 	b->ncarries++;
+	b->carried += expected > 0 ? expected : batch->limit / FIRST_CARRIES;
 }
 
 static void
@@ -308,7 +326,7 @@ append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 		{
 			if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
 			{
-				add_carry(b, n, i);
+				add_carry(batch, t, n, i);
 				mark |= ROW_CARRIES;
 				column_append_null(v);
 			}

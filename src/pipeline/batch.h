@@ -71,7 +71,8 @@ struct TableBatch
 	List	   *killed_rows;	/* KilledRows *: those that an index of another key held */
 	uint32		unchecked;		/* rows since the memory was last counted */
 	size_t		bytes;			/* held, at the last count */
-	size_t		used;			/* of them by values */
+	size_t		used;			/* of them by values, and what it takes to write them (see count_memory) */
+	size_t		carried;		/* expected size of the values of `carries` */
 	uint64		inserts;
 	uint64		updates;
 	uint64		deletes;
@@ -142,6 +143,9 @@ typedef struct Resolved
 /* resolve.c; memory in the current context.  want_keys: row_keys are needed even without deletes. */
 extern void batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed,
 						  bool want_keys, Resolved *r);
+
+/* About what batch_resolve() would take now, and the look-up of keys after it. */
+extern size_t batch_resolve_bytes(const TableBatch *b, uint32 nrows);
 
 /* carry.c: fills in the values that updates left unchanged; positions[i] is where pending[i] was found. */
 extern void batch_carry(PipelineTable *t, TableBatch *b, const Resolved *r, const KeyPosition *positions);

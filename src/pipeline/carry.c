@@ -111,14 +111,15 @@ fetch(PipelineTable *t, const TableColumn *c, CarrySource **sorted, uint32 n)
 	return out;
 }
 
-/* Builds the column anew with the values that were missing. */
-static void
+/* Builds the column anew with the values that were missing; returns their bytes. */
+static size_t
 rebuild_column(TableBatch *b, int column, const TableColumn *c, CarrySource *sources, uint32 n,
 			   const ColumnVector *fetched)
 {
 	ColumnVector *old = b->columns[column];
 	ColumnVector *v = column_vector_create(b->context, c->convert.type, old->length);
 	uint32		next = 0;
+	size_t		bytes = 0;
 
 	for (uint32 row = 0; row < old->length; row++)
 	{
@@ -129,6 +130,8 @@ rebuild_column(TableBatch *b, int column, const TableColumn *c, CarrySource *sou
 			const CarrySource *s = &sources[next++];
 
 			column_vector_value(s->in_batch ? old : fetched, s->in_batch ? s->from : s->fetched, &value);
+			if (v->layout == LAYOUT_BYTES && !value.isnull)
+				bytes += value.u.bytes.size;
 		}
 		else
 			column_vector_value(old, row, &value);
@@ -137,12 +140,13 @@ rebuild_column(TableBatch *b, int column, const TableColumn *c, CarrySource *sou
 	column_vector_free(old);
 	pfree(old);
 	b->columns[column] = v;
+	return bytes;
 }
 
 static void
 carry_column(PipelineTable *t, TableBatch *b, int column, const Resolved *r, const KeyPosition *positions)
 {
-	const TableColumn *c = &t->columns[column];
+	TableColumn *c = &t->columns[column];
 	uint32		nrows = batch_rows(b, t);
 	uint64	   *carried = palloc0(Max(BITMAP_WORDS(nrows), 1) * sizeof(uint64));
 	CarrySource *sources = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(CarrySource) * b->ncarries,
@@ -169,8 +173,15 @@ carry_column(PipelineTable *t, TableBatch *b, int column, const Resolved *r, con
 	}
 	if (n > 0)
 	{
+		ColumnVector *fetched;
+		size_t		bytes;
+
 		qsort(sorted, n, sizeof(CarrySource *), compare_position);
-		rebuild_column(b, column, c, sources, n, fetch(t, c, sorted, nlake));
+		fetched = fetch(t, c, sorted, nlake);
+		bytes = rebuild_column(b, column, c, sources, n, fetched);
+		c->carried_bytes = Max(bytes / n, c->carried_bytes / 2) + sizeof(uint32);
+		column_vector_free(fetched);
+		pfree(fetched);
 	}
 	pfree(carried);
 	pfree(sources);

@@ -209,10 +209,10 @@ tarn_copy_worker_main(Datum arg)
 
 	BackgroundWorkerInitializeConnectionByOid(w.shared->database, w.shared->owner, 0);
 	session_settle();
-	session_keep_memory(64 * 1024 * 1024);
 	w.run.pipeline = copy_load_pipeline(w.shared->pipeline_id, NULL, TopMemoryContext);
 	if (w.run.pipeline == NULL)
 		proc_exit(0);
+	session_keep_memory(w.run.pipeline->memory_limit);
 	w.run.shared = w.shared;
 	w.run.file_done = copy_file_done;
 	w.run.arg = &w;

@@ -316,6 +316,7 @@ open_store(void)
 	if (p == NULL)
 		proc_exit(0);
 	process.store = p->lake->store;
+	session_keep_memory(p->memory_limit);
 }
 
 static void
@@ -347,7 +348,6 @@ tarn_encoder_main(Datum arg)
 	attach_queues(segment);
 	BackgroundWorkerInitializeConnectionByOid(process.shared->database, process.shared->owner, 0);
 	session_settle();
-	session_keep_memory(64 * 1024 * 1024);
 	process.round = AllocSetContextCreate(TopMemoryContext, "tarn encoder command", ALLOCSET_DEFAULT_SIZES);
 
 	PG_TRY();

@@ -23,8 +23,10 @@
  * Nothing is fsynced: pages and manifests carry checksums, and a torn one
  * means a rebuild.
  *
- * Memory: resident directory and filters plus liveness bitmaps (one bit a
- * row), bounded as keyindex_memory() tells; in the context given at open.
+ * Memory: liveness bitmaps (a bit a row of files that lost some, two before
+ * the settle), and up to half a million added keys; in the context given at
+ * open, as keyindex_memory() tells.  Segments are mapped: their pages are the
+ * system's to take.
  *
  *-------------------------------------------------------------------------
  */
@@ -92,7 +94,8 @@ extern void keyindex_truncate(KeyIndex *index);
 
 /*
  * Rows marked dead since the last settle, file by file in ascending order of
- * path, positions ascending: what the position delete file holds.
+ * path, positions ascending: what the position delete file holds.  Those of
+ * a file may come in several calls.
  */
 typedef void (*keyindex_killed_cb) (const char *path, const uint64 *positions, uint64 n, void *arg);
 extern uint64 keyindex_killed(KeyIndex *index, keyindex_killed_cb cb, void *arg);

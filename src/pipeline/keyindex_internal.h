@@ -46,8 +46,7 @@
  * Segments.
  *
  * File: header page | entries | filter | directory | page checksums.
- * The last three are the tail, read into memory when the segment is opened;
- * the entries are mapped.
+ * The last three are the tail, checked when the segment is opened.
  *
  * An entry is the low 64 - dir_bits bits of the hash, the check bits (wide
  * indexes only), and (file - min_file) << row_bits | row, each in as many
@@ -86,7 +85,7 @@ typedef struct Segment
 	char	   *map;			/* the whole file */
 	size_t		map_bytes;
 	const uint8 *entries;		/* in map */
-	char	   *tail;			/* the three arrays below */
+	const char *tail;			/* in map: the three arrays below */
 	const uint32 *filter;
 	const uint32 *directory;	/* (1 << dir_bits) + 1 */
 	const uint32 *checksums;	/* npages */
@@ -318,8 +317,11 @@ extern void files_undo(KeyFiles *files);	/* what was killed since the last settl
 extern void files_settle(KeyFiles *files);	/* and is dead for good */
 extern uint64 *files_make_live(KeyFiles *files, KeyFile *file);
 
-/* Rows killed since the last settle, ascending; palloc'd. */
-extern uint32 *files_killed(const KeyFile *file, uint32 *n);
+/*
+ * Rows killed since the last settle, ascending, at most `most` (64 or more)
+ * at a time; their number, 0 at the end.  *at begins at 0.
+ */
+extern uint32 files_killed(KeyFile *file, uint64 *at, uint32 *rows, uint32 most);
 extern KeyFile *files_next(const KeyFiles *files, uint32 *id);	/* first with number >= *id, moves it past */
 
 /*

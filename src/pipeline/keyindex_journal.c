@@ -138,20 +138,21 @@ put_live(JournalWriter *w, const KeyFile *file)
 }
 
 static void
-put_killed(JournalWriter *w, const KeyFile *file)
+put_killed(JournalWriter *w, KeyFile *file)
 {
+	uint32	   *rows = palloc_array(uint32, KILLED_ROWS);
+	uint64		at = 0;
 	uint32		n;
-	uint32	   *rows = files_killed(file, &n);
 
-	for (uint32 i = 0; i < n; i += KILLED_ROWS)
+	while ((n = files_killed(file, &at, rows, KILLED_ROWS)) > 0)
 	{
 		uint32		last = 0;
 
 		put_u32(&w->record, file->id);
-		for (uint32 j = i; j < Min(n, i + KILLED_ROWS); j++)
+		for (uint32 i = 0; i < n; i++)
 		{
-			put_varint(&w->record, rows[j] - last);
-			last = rows[j];
+			put_varint(&w->record, rows[i] - last);
+			last = rows[i];
 		}
 		writer_put(w, RECORD_KILLED);
 	}

@@ -243,29 +243,43 @@ compare_rows(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-uint32 *
-files_killed(const KeyFile *file, uint32 *n)
+static uint32
+killed_from_list(KeyFile *file, uint64 *at, uint32 *rows, uint32 most)
 {
-	uint32	   *rows = palloc_extended((Size) Max(file->nkilled, 1) * sizeof(uint32), MCXT_ALLOC_HUGE);
+	uint32		n = Min(most, file->nkilled - (uint32) *at);
 
-	*n = 0;
-	if (file->before == NULL)
+	/* nobody minds the order */
+	if (*at == 0 && file->nkilled > 0)
+		qsort(file->killed, file->nkilled, sizeof(uint32), compare_rows);
+	if (n > 0)
+		memcpy(rows, file->killed + *at, n * sizeof(uint32));
+	*at += n;
+	return n;
+}
+
+static uint32
+killed_from_bitmap(const KeyFile *file, uint64 *at, uint32 *rows, uint32 most)
+{
+	uint32		n = 0;
+
+	for (; *at < BITMAP_WORDS(file->nrows) && most - n >= 64; (*at)++)
 	{
-		if (file->nkilled > 0)
-			memcpy(rows, file->killed, file->nkilled * sizeof(uint32));
-		qsort(rows, file->nkilled, sizeof(uint32), compare_rows);
-		*n = file->nkilled;
-		return rows;
-	}
-	for (size_t w = 0; w < BITMAP_WORDS(file->nrows); w++)
-	{
-		uint64		dead = file->before[w] & ~file->live[w];
+		uint64		dead = file->before[*at] & ~file->live[*at];
 
 		while (dead != 0)
 		{
-			rows[(*n)++] = (uint32) (w * 64 + pg_rightmost_one_pos64(dead));
+			rows[n++] = (uint32) (*at * 64 + pg_rightmost_one_pos64(dead));
 			dead &= dead - 1;
 		}
 	}
-	return rows;
+	return n;
+}
+
+uint32
+files_killed(KeyFile *file, uint64 *at, uint32 *rows, uint32 most)
+{
+	Assert(most >= 64);
+	if (file->before == NULL)
+		return killed_from_list(file, at, rows, most);
+	return killed_from_bitmap(file, at, rows, most);
 }

@@ -14,6 +14,11 @@
 
 #include "pipeline/keyindex_internal.h"
 
+#define KILLED_AT_ONCE 8192
+
+/* Small to begin with: many tables see a row or two a flush. */
+#define PENDING_FIRST 64
+
 bool
 keyindex_is_settled(const KeyIndex *index)
 {
@@ -80,7 +85,7 @@ keyindex_find_file(KeyIndex *index, const char *path)
 static void
 grow_pending(KeyIndex *index, uint32 n)
 {
-	uint32		capacity = Max(index->pending_capacity, 1024);
+	uint32		capacity = Max(index->pending_capacity, PENDING_FIRST);
 
 	while (capacity < n)
 		capacity *= 2;
@@ -259,6 +264,8 @@ keyindex_killed(KeyIndex *index, keyindex_killed_cb cb, void *arg)
 {
 	KeyFiles   *files = index->files;
 	KeyFile   **touched;
+	uint32	   *rows = palloc_array(uint32, KILLED_AT_ONCE);
+	uint64	   *positions = palloc_array(uint64, KILLED_AT_ONCE);
 	uint32		n = 0;
 
 	for (KeyFile *file = files->touched; file != NULL; file = file->next_touched)
@@ -271,16 +278,18 @@ keyindex_killed(KeyIndex *index, keyindex_killed_cb cb, void *arg)
 
 	for (uint32 i = 0; i < n; i++)
 	{
+		uint64		at = 0;
 		uint32		nrows;
-		uint32	   *rows = files_killed(touched[i], &nrows);
-		uint64	   *positions = palloc_extended((Size) nrows * sizeof(uint64), MCXT_ALLOC_HUGE);
 
-		for (uint32 j = 0; j < nrows; j++)
-			positions[j] = rows[j];
-		pfree(rows);
-		cb(touched[i]->path, positions, nrows, arg);
-		pfree(positions);
+		while ((nrows = files_killed(touched[i], &at, rows, KILLED_AT_ONCE)) > 0)
+		{
+			for (uint32 j = 0; j < nrows; j++)
+				positions[j] = rows[j];
+			cb(touched[i]->path, positions, nrows, arg);
+		}
 	}
 	pfree(touched);
+	pfree(rows);
+	pfree(positions);
 	return files->nkilled;
 }

@@ -3,11 +3,15 @@
  * keyindex_segment.c
  *	  Opening a segment of the key index, and reading its entries.
  *
- * The header and the tail (filter, directory, page checksums) are checked
- * when a segment is opened, and the tail is copied to memory: these are the
- * resident part.  The entries are mapped; a page is checked the first time
- * it is used.  MADV_RANDOM matters: with read-ahead a cold look-up would
- * read megabytes a key.
+ * A segment is mapped.  Its header and tail (filter, directory, page
+ * checksums) are checked when it is opened, a page of entries the first time
+ * it is used.  MADV_RANDOM matters for the entries: with read-ahead a cold
+ * look-up would read megabytes a key.
+ *
+ * The tail could be copied to memory, to be sure that it stays there.  But a
+ * transaction of many rows makes many segments, and with a filter each, of
+ * more than a byte a key, the worker's memory would grow with the rows.
+ * Mapped pages that are used are as fast, and the system's to take.
  *
  * pread instead of a mapping was measured and costs a system call of half a
  * microsecond a key, more than the whole look-up.
@@ -119,7 +123,7 @@ load(KeyIndex *index, Segment *segment, int fd, uint64 number)
 {
 	SegmentHeader *h = &segment->header;
 	struct stat st;
-	uint64		tail_bytes;
+	uint64		tail;
 
 	read_fully(segment, fd, h, sizeof(SegmentHeader), 0);
 	if (fstat(fd, &st) < 0)
@@ -133,11 +137,8 @@ load(KeyIndex *index, Segment *segment, int fd, uint64 number)
 		close(fd);
 		segment_corrupted(segment, "file has the wrong size");
 	}
-	tail_bytes = segment_tail_bytes(h);
 	segment->width = segment_width(h);
 	segment->npages = segment_pages(h);
-	segment->tail = MemoryContextAllocHuge(index->context, tail_bytes);
-	read_fully(segment, fd, segment->tail, tail_bytes, (1 + segment->npages) * SEGMENT_PAGE);
 	segment->map_bytes = (size_t) st.st_size;
 	segment->map = mmap(NULL, segment->map_bytes, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
@@ -148,8 +149,10 @@ load(KeyIndex *index, Segment *segment, int fd, uint64 number)
 				(errcode_for_file_access(),
 				 errmsg("could not map file \"%s\": %m", segment->path)));
 	}
-	(void) madvise(segment->map, segment->map_bytes, MADV_RANDOM);
+	tail = (1 + segment->npages) * SEGMENT_PAGE;
+	(void) madvise(segment->map, tail, MADV_RANDOM);
 	segment->entries = (const uint8 *) segment->map + SEGMENT_PAGE;
+	segment->tail = segment->map + tail;
 	check_header(index, segment, number);
 	check_tail(segment);
 }
@@ -192,7 +195,6 @@ segment_close(KeyIndex *index, Segment *segment)
 	*link = segment->next_open;
 	if (segment->map)
 		munmap(segment->map, segment->map_bytes);
-	pfree(segment->tail);
 	pfree(segment->verified);
 	pfree(segment->path);
 	pfree(segment);

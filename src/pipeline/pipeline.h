@@ -78,6 +78,7 @@ typedef struct TableColumn
 	int			field_id;
 	LakeNode   *node;			/* nested: what it consists of, with field ids; else NULL */
 	ColumnConvert convert;
+	size_t		carried_bytes;	/* how large values are that updates leave unchanged; 0: none was yet */
 } TableColumn;
 
 typedef struct TableBatch TableBatch;	/* batch.h */

@@ -9,6 +9,10 @@
  * newest live row of the batch.  Rows of equal hash are chained, so that
  * duplicates (REPLICA IDENTITY FULL) lose one row a delete.
  *
+ * The table has rows only: a delete that finds none is the lake's.  A slot
+ * is eight bytes, and the key is compared in row_keys, because a batch of
+ * narrow rows would otherwise need more memory here than it has itself.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,19 +27,26 @@
 
 typedef struct Slot
 {
-	uint64		hash;
-	uint32		check;
-	uint32		row;			/* newest live row, KEY_NOT_FOUND: none now */
+	uint32		tag;			/* high bits of the hash */
+	uint32		row;			/* newest live row of the key, or one of those below */
 } Slot;
+
+#define SLOT_FREE PG_UINT32_MAX
+#define SLOT_DEAD (PG_UINT32_MAX - 1)	/* all rows of its key died: a search goes on behind it */
 
 typedef struct Resolver
 {
 	Slot	   *slots;
 	uint64		mask;
-	uint32	   *older;			/* by row: the live row of the same key before it */
-	uint8	   *used;
+	uint32	   *older;			/* by row: the live row of the same key before it, or SLOT_DEAD */
 	Resolved   *r;
 } Resolver;
+
+/* Bytes that batch_resolve() and the look-up of keys take, for a row, a change of a row, a delete besides. */
+#define ROW_BYTES (sizeof(KeyHash) + 4 * sizeof(Slot) + sizeof(uint32))
+#define CHANGE_BYTES (sizeof(KeyHash) + sizeof(uint32) + sizeof(bool) + sizeof(KeyPosition))
+#define DELETE_BYTES sizeof(KeyHash)
+#define CARRY_BYTES (2 * sizeof(uint32))	/* a row, when there are carries */
 
 static KeyHash *
 hash_vectors(ColumnVector *const *columns, const int *which, int n, uint32 nrows, bool wide, uint64 seed)
@@ -51,23 +62,34 @@ hash_vectors(ColumnVector *const *columns, const int *which, int n, uint32 nrows
 	return keys;
 }
 
-/* The slot of a key, made when it is not there (empty: row KEY_NOT_FOUND). */
-static inline Slot *
-find_slot(Resolver *s, KeyHash key)
+static inline uint32
+tag_of(KeyHash key)
 {
-	uint64		i = key.hash & s->mask;
+	return (uint32) (key.hash >> 32);
+}
 
-	while (s->used[i])
+/* The slot of a key that has a live row; otherwise one to put it in, whose row is SLOT_FREE or SLOT_DEAD. */
+static inline Slot *
+find_slot(const Resolver *s, KeyHash key)
+{
+	Slot	   *dead = NULL;
+
+	for (uint64 i = key.hash & s->mask;; i = (i + 1) & s->mask)
 	{
-		if (s->slots[i].hash == key.hash && s->slots[i].check == key.check)
-			return &s->slots[i];
-		i = (i + 1) & s->mask;
+		Slot	   *slot = &s->slots[i];
+
+		if (slot->row == SLOT_FREE)
+			return dead ? dead : slot;
+		if (slot->row == SLOT_DEAD)
+			dead = dead ? dead : slot;
+		else if (slot->tag == tag_of(key))
+		{
+			const KeyHash *other = &s->r->row_keys[slot->row];
+
+			if (other->hash == key.hash && other->check == key.check)
+				return slot;
+		}
 	}
-	s->used[i] = 1;
-	s->slots[i].hash = key.hash;
-	s->slots[i].check = key.check;
-	s->slots[i].row = KEY_NOT_FOUND;
-	return &s->slots[i];
 }
 
 /* One version of `key` dies; `by` is the row that replaces it, or KEY_NOT_FOUND. */
@@ -77,7 +99,7 @@ apply_delete(Resolver *s, KeyHash key, uint32 by)
 	Slot	   *slot = find_slot(s, key);
 	Resolved   *r = s->r;
 
-	if (slot->row != KEY_NOT_FOUND)
+	if (slot->row < SLOT_DEAD)
 	{
 		uint32		victim = slot->row;
 
@@ -112,7 +134,8 @@ apply_insert(Resolver *s, KeyHash key, uint32 row)
 {
 	Slot	   *slot = find_slot(s, key);
 
-	s->older[row] = slot->row;
+	s->older[row] = slot->row < SLOT_DEAD ? slot->row : SLOT_DEAD;
+	slot->tag = tag_of(key);
 	slot->row = row;
 }
 
@@ -149,6 +172,17 @@ play(Resolver *s, const TableBatch *b, uint32 nrows, const KeyHash *deletes)
 	}
 }
 
+size_t
+batch_resolve_bytes(const TableBatch *b, uint32 nrows)
+{
+	uint64		changes = (uint64) b->nmarked + b->ndeletes;
+
+	if (changes == 0)
+		return nrows * sizeof(KeyHash);
+	return nrows * (ROW_BYTES + (b->ncarries > 0 ? CARRY_BYTES : 0)) + changes * CHANGE_BYTES +
+		b->ndeletes * DELETE_BYTES;
+}
+
 void
 batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed, bool want_keys, Resolved *r)
 {
@@ -156,7 +190,6 @@ batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed, bool wan
 	Resolver	s;
 	KeyHash    *deletes;
 	uint64		size = 64;
-	uint64		most = (uint64) nrows + b->ndeletes;
 
 	memset(r, 0, sizeof(*r));
 	r->live = MemoryContextAllocHuge(CurrentMemoryContext, Max(BITMAP_WORDS(nrows), 1) * sizeof(uint64));
@@ -168,12 +201,12 @@ batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed, bool wan
 		return;
 
 	deletes = hash_vectors(b->keys, NULL, t->nkeys, b->ndeletes, t->wide_key, seed);
-	while (size < most * 2)
+	while (size < (uint64) nrows * 2)
 		size *= 2;
 	s.r = r;
 	s.mask = size - 1;
 	s.slots = MemoryContextAllocHuge(CurrentMemoryContext, size * sizeof(Slot));
-	s.used = MemoryContextAllocExtended(CurrentMemoryContext, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	memset(s.slots, 0xff, size * sizeof(Slot));
 	s.older = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * Max(nrows, 1));
 	r->pending = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(KeyHash) * (b->nmarked + b->ndeletes));
 	r->pending_row = MemoryContextAllocHuge(CurrentMemoryContext, sizeof(uint32) * (b->nmarked + b->ndeletes));
@@ -187,7 +220,6 @@ batch_resolve(const PipelineTable *t, const TableBatch *b, uint64 seed, bool wan
 	}
 	play(&s, b, nrows, deletes);
 	pfree(s.slots);
-	pfree(s.used);
 	pfree(s.older);
 	pfree(deletes);
 }

@@ -42,13 +42,17 @@ session_settle(void)
 }
 
 void
-session_keep_memory(int bytes)
+session_keep_memory(int64 limit)
 {
 #ifdef __GLIBC__
-	/* else each buffer would begin on fresh pages, which cost more than what is written to them */
-	mallopt(M_TRIM_THRESHOLD, bytes);
-	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
-	mallopt(M_TOP_PAD, 4 * 1024 * 1024);
+	/*
+	 * Else each buffer would begin on fresh pages, which cost more than what
+	 * is written to them.  Where little memory is allowed, holes in the heap
+	 * would be too much of it.
+	 */
+	mallopt(M_TRIM_THRESHOLD, (int) Min(limit / 4, 64 * 1024 * 1024));
+	mallopt(M_MMAP_THRESHOLD, (int) Min(limit / 8, 32 * 1024 * 1024));
+	mallopt(M_TOP_PAD, (int) Min(limit / 32, 4 * 1024 * 1024));
 #endif
 }
 

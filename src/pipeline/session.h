@@ -15,8 +15,8 @@
 /* Parameters that must not come from the database or the role; they stay over a reload. */
 extern void session_settle(void);
 
-/* malloc keeps up to `bytes` of what is freed, for processes whose buffers grow and go. */
-extern void session_keep_memory(int bytes);
+/* For processes whose buffers grow and go: malloc keeps what is freed, within a pipeline's memory_limit. */
+extern void session_keep_memory(int64 limit);
 
 /*
  * Starts a background process of tarn that is not started again when it ends;

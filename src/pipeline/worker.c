@@ -225,6 +225,7 @@ divide_memory(size_t *batch_limit)
 {
 	int64		open_transactions = pipeline->memory_limit / 2;
 
+	session_keep_memory(pipeline->memory_limit);
 	SetConfigOption("logical_decoding_work_mem",
 					psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)),
 					PGC_SUSET, PGC_S_OVERRIDE);
@@ -562,7 +563,6 @@ tarn_worker_main(Datum arg)
 	attach(&args);
 	BackgroundWorkerInitializeConnectionByOid(args.database, args.owner, 0);
 	session_settle();
-	session_keep_memory(64 * 1024 * 1024);
 
 	PG_TRY();
 	{

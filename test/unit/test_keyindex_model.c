@@ -231,6 +231,7 @@ typedef struct KilledCheck
 {
 	uint64		n;
 	char		last_path[64];
+	uint64		last_position;
 } KilledCheck;
 
 static void
@@ -238,8 +239,12 @@ check_killed(const char *path, const uint64 *positions, uint64 n, void *arg)
 {
 	KilledCheck *check = arg;
 
-	CHECK(strcmp(check->last_path, path) < 0, "paths out of order");
+	int			order = strcmp(check->last_path, path);
+
+	/* the rows of a file may come in several calls */
+	CHECK(order < 0 || (order == 0 && positions[0] > check->last_position), "paths out of order");
 	strlcpy(check->last_path, path, sizeof(check->last_path));
+	check->last_position = positions[n - 1];
 	for (uint32 f = 0; f < now->nfiles; f++)
 	{
 		if (now->files[f].first == NONE || strcmp(path_of(f), path) != 0)
