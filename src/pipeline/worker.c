@@ -279,17 +279,23 @@ any_due(XLogRecPtr position)
 	return false;
 }
 
+static void
+read_configuration(void)
+{
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
 /* Requests of other processes. */
 static void
 answer_requests(bool *reload)
 {
 	uint32		requests = pg_atomic_exchange_u32(&state->requests, 0);
 
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
+	read_configuration();
 	if (requests & REQUEST_LET_GO)
 		proc_exit(0);
 	if (requests & REQUEST_DROP)
@@ -299,17 +305,25 @@ answer_requests(bool *reload)
 
 /*
  * The lake must not have what a standby lacks that may be promoted (setting
- * synchronized_standby_slots).  A request to leave is heard meanwhile.
+ * synchronized_standby_slots).  That may take long, and the setting may be
+ * what is wrong: changes of it are heard meanwhile, and requests.  For those
+ * the process ends, since what is decoded fits the pipeline as it was; a copy
+ * is not given up just because the pipeline changed.
  */
 static void
 wait_for_standbys(XLogRecPtr position)
 {
+	uint32		heard = REQUEST_LET_GO | REQUEST_DROP;
+
 	if (compat_standbys_have(position))
 		return;
 	state_set_detail(state, "waiting for the standbys of synchronized_standby_slots");
+	if (!any_table(TABLE_COPY))
+		heard |= REQUEST_RELOAD;
 	while (!compat_standbys_have(position))
 	{
-		if (pg_atomic_read_u32(&state->requests) & (REQUEST_LET_GO | REQUEST_DROP))
+		read_configuration();
+		if (pg_atomic_read_u32(&state->requests) & heard)
 			proc_exit(0);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
