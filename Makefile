@@ -35,6 +35,8 @@ ifneq ($(findstring clang,$(CC)),)
 override CFLAGS := $(filter-out -fexcess-precision=standard -Wimplicit-fallthrough=3 \
 	-Wno-format-truncation -Wno-stringop-truncation,$(CFLAGS)) \
 	-Wno-ignored-attributes -Wno-unknown-warning-option
+else ifneq ($(shell $(CC) -Wmissing-variable-declarations -E -x c /dev/null 2>&1 >/dev/null),)
+override CFLAGS := $(filter-out -Wmissing-variable-declarations,$(CFLAGS))
 endif
 
 # Loops over columns gain from the vectoriser.

@@ -353,7 +353,7 @@ sql("BEGIN; INSERT INTO ri_default VALUES (4001, 'prepared'); UPDATE toast SET n
 sql("BEGIN; INSERT INTO ri_default VALUES (4002, 'prepared'); DELETE FROM full_int; PREPARE TRANSACTION 'two'");
 sql("INSERT INTO ri_default VALUES (4003, 'beside')");
 mirrored('prepared: nothing is seen', qw(ri_default full_int));
-$node->restart('fast');
+$node->restart;
 sql("COMMIT PREPARED 'one'; ROLLBACK PREPARED 'two'");
 mirrored('one committed, one rolled back, after a restart', qw(ri_default toast full_int));
 is(sql('SELECT string_agg(id::text, \' \' ORDER BY id) FROM lake.ri_default WHERE id BETWEEN 4000 AND 5000'), '4001 4003', 'the one that shall be');

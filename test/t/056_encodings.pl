@@ -102,6 +102,7 @@ foreach my $name (@odd)
 	my $quoted = $table_of{$name};
 	my $shown = $name =~ s/\s/ /gr;
 
+	utf8::encode($shown);
 	$n++;
 	$node->safe_psql($db, "IMPORT FOREIGN SCHEMA $quoted FROM SERVER lake INTO l_$n");
 	is(TarnTest::differing($node, "$quoted.$quoted", "l_$n.$quoted"), '0', "names: $shown");

@@ -19,7 +19,7 @@ BEGIN
 	RETURN 'ok';
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-	RETURN SQLSTATE || ': ' || regexp_replace(regexp_replace(SQLERRM, 'after \d+ ms', 'after N ms'), 'probe-[0-9a-f]+', 'probe') ||
+	RETURN SQLSTATE || ': ' || regexp_replace(regexp_replace(SQLERRM, '(Failed to connect) .*', '\1'), 'probe-[0-9a-f]+', 'probe') ||
 		CASE WHEN hint <> '' THEN ' / ' || hint ELSE '' END;
 END $$;
 CREATE OR REPLACE FUNCTION root() RETURNS text LANGUAGE sql AS $$ SELECT 's3://tarn-test/some/lake' $$;
