@@ -20,6 +20,7 @@
 #include "replication/message.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "decode/note.h"
 
 #define SEAL_LENGTH 16			/* bytes */
@@ -56,6 +57,7 @@ note_write(const char *text)
 	memcpy(body + SEAL_LENGTH, text, size);
 	if (make_seal(GetTopTransactionId(), text, size, (uint8 *) body))
 		(void) compat_log_transactional(NOTE_PREFIX, body, SEAL_LENGTH + size);
+	FAILPOINT("ddl-noted");
 	pfree(body);
 }
 

@@ -160,6 +160,7 @@ command_open(int32 id, Cursor *in)
 	get_struct(in, &options, sizeof(options));
 	get_columns(f, in);
 	f->out = store_create(process.store, f->path, 0);
+	FAILPOINT("encoder-file-opened");
 	f->writer = parquet_writer_open(f->columns, f->ncolumns, &options, NULL, write_to_store, f->out);
 	MemoryContextSwitchTo(TopMemoryContext);
 	process.files = lappend(process.files, f);

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/failpoint.h"
 #include "pipeline/evolve.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
@@ -82,6 +83,7 @@ reshape(Batch *batch, PipelineTable *t, const ShapeColumns *columns, XLogRecPtr 
 		batch_table(t);
 	t->reshaped = true;
 	batch->changed = true;
+	FAILPOINT("ddl-reshaped");
 }
 
 static void
@@ -238,6 +240,7 @@ evolve_rename(Pipeline *p, List *renamed)
 
 		move_table(p, t, t->namespace, psprintf("tarn-rename-%u", t->relid));
 	}
+	FAILPOINT("ddl-renamed-away");
 	foreach(lc, moving)
 	{
 		PipelineTable *t = lfirst(lc);
@@ -289,6 +292,7 @@ evolve_commit(Pipeline *p, XLogRecPtr upto)
 		if (t->copy_reason)
 		{
 			(void) registry_copy_anew(p->id, t->relid, t->copy_reason);
+			FAILPOINT("ddl-copy-recorded");
 			ereport(LOG,
 					(errmsg("table %s of pipeline \"%s\" is copied anew: %s",
 							quote_qualified_identifier(t->schema, t->table), p->name, t->copy_reason)));
@@ -306,6 +310,7 @@ forget_table(Pipeline *p, PipelineTable *t)
 	struct stat st;
 
 	pipeline_table_close(t);
+	FAILPOINT("table-left");
 	if (stat(folder, &st) == 0)
 		(void) rmtree(folder, true);
 	pfree(folder);

@@ -347,6 +347,7 @@ fence_advance(Pipeline *p)
 	old = MemoryContextSwitchTo(context);
 	put_marker(p, before + 1, p->fence, p->fence);
 	store_remove(p->lake->store, marker_path(p, before));
+	FAILPOINT("fence-advanced");
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

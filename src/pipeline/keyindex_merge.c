@@ -312,6 +312,7 @@ merge_finish(KeyIndex *index)
 		journal_merged(index);
 	FAILPOINT("index-merge-recorded");
 	segment_list_clear(index, &before);
+	FAILPOINT("index-merge-removed");
 	if (segment == NULL)
 	{
 		char	   *path = keyindex_segment_path(index, number);

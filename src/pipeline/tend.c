@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/failpoint.h"
 #include "base/privileged.h"
 #include "pipeline/batch.h"
 #include "pipeline/copy.h"
@@ -157,6 +158,7 @@ tend_start(Pipeline *p)
 	MemoryContextSwitchTo(p->context);
 	(void) registry_sync_tables(p->id, p->lake_name, p->publications);
 	pipeline_commit();
+	FAILPOINT("tables-recorded");
 	tend_adopt(p);
 	pipeline_begin();
 	MemoryContextSwitchTo(context);
@@ -173,6 +175,7 @@ tend_start(Pipeline *p)
 	registry_change_token(p);
 	mark_leaving(p);
 	pipeline_commit();
+	FAILPOINT("token-changed");
 	MemoryContextDelete(context);
 	last_sync = last_look = GetCurrentTimestamp();
 }

@@ -194,6 +194,7 @@ prepare_slot(void)
 		stop_pipeline(psprintf("replication slot \"%s\" was made by somebody else", pipeline->slot),
 					  psprintf("Drop the slot, and run SELECT tarn.resume(%s).", quote_literal_cstr(pipeline->name)));
 	stream_drop_slot(pipeline->slot, true);
+	FAILPOINT("slot-given-up");
 	state_set_detail(state, "waiting for running transactions to end");
 	lsn = stream_create_slot(pipeline->slot);
 	state_set_detail(state, "%s", "");
@@ -201,6 +202,7 @@ prepare_slot(void)
 	pipeline_begin();
 	registry_set_slot(pipeline->id, lsn, GetWALInsertionTimeLine());
 	pipeline_commit();
+	FAILPOINT("slot-recorded");
 	pipeline->lsn = lsn;
 	pipeline->timeline = GetWALInsertionTimeLine();
 }
@@ -361,6 +363,7 @@ advance_idle(XLogRecPtr position)
 	pipeline_begin();
 	registry_advance(pipeline, position);
 	pipeline_commit();
+	FAILPOINT("idle-advanced");
 	pipeline->lsn = position;
 }
 

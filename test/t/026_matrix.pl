@@ -69,6 +69,109 @@ sub by_start
 	return;
 }
 
+# A slot and copies of all tables anew; or of one table
+sub by_resync
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::arm($node, $failpoint);
+	TarnCrash::query($node, "SELECT tarn.resync('p')");
+	return;
+}
+
+sub by_resync_table
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::arm($node, $failpoint);
+	TarnCrash::query($node, "SELECT tarn.resync('p', 'come')");
+	return;
+}
+
+# Changes of a table's shape among changes of its rows
+sub change_shape
+{
+	my ($failpoint, $table, $change) = @_;
+
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	# the server may be gone by now, or the failpoint strike the command
+	TarnCrash::query($node, "UPDATE $table SET v = v || '.' WHERE id % 3 = 0; BEGIN; DELETE FROM $table WHERE id % 10 = $made % 10; $change; "
+		  . "INSERT INTO $table (id, v) SELECT g * 10 + $made % 10, 'again' FROM generate_series(0, 9) g; COMMIT");
+	return;
+}
+
+sub shaped
+{
+	return patiently("SELECT relname FROM pg_class WHERE relname ~ '^shaped' AND relkind = 'r'");
+}
+
+sub by_ddl
+{
+	my ($failpoint) = @_;
+	my $table = shaped();
+
+	$made++;
+	return change_shape($failpoint, $table, "ALTER TABLE $table ADD COLUMN a$made int; UPDATE $table SET a$made = id WHERE id % 2 = 0");
+}
+
+sub by_ddl_copy
+{
+	my ($failpoint) = @_;
+	my $table = shaped();
+
+	$made++;
+	return change_shape($failpoint, $table, "ALTER TABLE $table ADD COLUMN a$made int DEFAULT 7");
+}
+
+sub by_rename
+{
+	my ($failpoint) = @_;
+	my $table = shaped();
+
+	$made++;
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	TarnCrash::query($node, "UPDATE $table SET v = v || '.' WHERE id % 3 = 0; ALTER TABLE $table RENAME TO shaped$made; UPDATE shaped$made SET v = v || '!' WHERE id % 5 = 0");
+	return;
+}
+
+# A table that is not published any more
+sub by_leaving
+{
+	my ($failpoint) = @_;
+	my $leave = by_copy('none=error');
+
+	TarnCrash::flush($node, 'p');
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	$leave->();
+	return;
+}
+
+# More rows at once than the worker encodes by itself
+sub by_backlog
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	TarnCrash::query($node, "INSERT INTO bulk SELECT g, repeat(md5(g::text), 8) FROM generate_series(1, 60000) g");
+	return sub { patiently('TRUNCATE bulk') };
+}
+
+# Others write WAL, and nothing is published
+sub by_idling
+{
+	my ($failpoint) = @_;
+
+	stop_load();
+	TarnCrash::flush($node, 'p');
+	TarnCrash::arm($node, $failpoint);
+	TarnCrash::query($node, "INSERT INTO unpublished SELECT repeat(md5(g::text), 20) FROM generate_series(1, 5000) g; TRUNCATE unpublished");
+	return;
+}
+
 # The key indexes are lost
 sub by_lost_index
 {
@@ -129,6 +232,8 @@ my @matrix = (
 	[ 'confirmed', 2, \&by_load, 'kill panic-server' ],
 	[ 'index-merge-written', 1, \&by_load, 'kill' ],
 	[ 'index-merge-recorded', 1, \&by_load, 'kill' ],
+	[ 'index-merge-removed', 1, \&by_load, 'kill' ],
+	[ 'index-journal-removed', 1, \&by_load, '' ],
 	[ 'manifests-merged', 1, \&by_load, 'kill' ],
 	[ 'garbage-removed', 1, \&by_load, 'error' ],
 	[ 'orphan-removed', 1, \&by_start, 'kill' ],
@@ -143,7 +248,30 @@ my @matrix = (
 	[ 'slot-created', 1, \&by_new_pipeline, 'kill' ],
 	[ 'fence-written', 1, \&by_new_pipeline, 'kill' ],
 	[ 'fence-removed', 1, \&by_new_pipeline, 'error' ],
-	[ 'slot-dropped', 1, \&by_dropped_pipeline, 'kill' ]);
+	[ 'slot-dropped', 1, \&by_dropped_pipeline, 'kill' ],
+	[ 'slot-given-up', 1, \&by_resync, 'kill' ],
+	[ 'slot-created', 1, \&by_resync, 'error' ],
+	[ 'slot-recorded', 1, \&by_resync, 'kill' ],
+	[ 'fence-written', 1, \&by_resync, 'panic-server' ],
+	[ 'copy-before-commit', 2, \&by_resync, 'error' ],
+	[ 'copy-after-commit', 2, \&by_resync, 'kill' ],
+	[ 'copy-token-recorded', 1, \&by_resync_table, '' ],
+	[ 'copy-file-written', 1, \&by_resync_table, 'kill' ],
+	[ 'copy-before-commit', 1, \&by_resync_table, 'kill' ],
+	[ 'copy-after-commit', 1, \&by_resync_table, '' ],
+	[ 'fence-written', 1, \&by_start, '' ],
+	[ 'fence-advanced', 1, \&by_start, 'kill' ],
+	[ 'tables-recorded', 1, \&by_start, '' ],
+	[ 'token-changed', 1, \&by_start, 'kill' ],
+	[ 'idle-advanced', 1, \&by_idling, 'kill' ],
+	[ 'ddl-noted', 1, \&by_ddl, 'kill error' ],
+	[ 'ddl-reshaped', 1, \&by_ddl, 'kill' ],
+	[ 'ddl-copy-recorded', 1, \&by_ddl_copy, 'kill' ],
+	[ 'ddl-renamed-away', 1, \&by_rename, 'error' ],
+	[ 'table-left', 1, \&by_leaving, 'kill' ],
+	[ 'encoder-file-opened', 1, \&by_backlog, 'kill' ],
+	[ 'encoder-rows', 2, \&by_backlog, '' ],
+	[ 'encoder-file-written', 1, \&by_backlog, 'error' ]);
 
 # Every object of the store: whatever a flush writes, in whatever order
 push @matrix, map { ([ 'store-file-begun', $_, \&by_load, $_ == 3 ? 'starve' : '' ], [ 'store-file-written', $_, \&by_load, $_ == 7 ? 'kill' : '' ]) } 1 .. 12;
@@ -193,7 +321,7 @@ sub strike
 	for (my $end = time() + 40; time() < $end && !$struck; usleep(50_000))
 	{
 		$struck = $sign ? substr(TarnCrash::slurp($node->logfile), $offset) =~ $sign : !TarnCrash::running($node);
-		load() if !$struck && TarnCrash::running($node);
+		load() if !$struck && $do != \&by_idling && TarnCrash::running($node);
 	}
 	diag(($node->psql($db, 'SELECT pid, backend_type, state, wait_event_type, wait_event, backend_xid, query FROM pg_stat_activity; SELECT * FROM tarn.pipelines; SELECT * FROM pg_locks WHERE NOT granted'))[1])
 	  unless $struck || !TarnCrash::running($node);
@@ -227,6 +355,10 @@ CREATE TABLE acc (id int PRIMARY KEY, n bigint);
 CREATE TABLE other (id text PRIMARY KEY, n bigint, pad text);
 CREATE TABLE hist (id bigserial, x int, at timestamptz DEFAULT now());
 CREATE TABLE come (id int PRIMARY KEY, v int);
+CREATE TABLE shaped (id int PRIMARY KEY, v text);
+INSERT INTO shaped SELECT i, 'row ' || i FROM generate_series(0, 99) i;
+CREATE TABLE bulk (id int, v text);
+CREATE TABLE unpublished (v text);
 INSERT INTO acc SELECT i, 1000 FROM generate_series(1, 100) i;
 INSERT INTO other SELECT 'k' || i, 1000, repeat('x', i) FROM generate_series(1, 100) i;
 SQL
@@ -242,7 +374,7 @@ INSERT INTO come VALUES (:x * 50 + :n, 0) ON CONFLICT (id) DO UPDATE SET v = com
 DELETE FROM come WHERE id = :y * 50 + :n;
 END;
 SQL
-TarnTest::mirror($node, 'p', tables => [qw(acc other come)], keyless => ['hist'], arguments => "flush_interval => '150 ms'");
+TarnTest::mirror($node, 'p', tables => [qw(acc other come shaped)], keyless => [qw(hist bulk)], arguments => "flush_interval => '150 ms', memory_limit => '24 MB'");
 TarnTest::wait_live($node, 'p');
 TarnTest::all_same($node, 'at the start');
 
