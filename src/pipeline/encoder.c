@@ -180,7 +180,10 @@ start(Pipeline *p)
 	}
 	MemoryContextSwitchTo(old);
 	if (encoder.results)
+	{
+		encoder.last_used = GetCurrentTimestamp();
 		return true;
+	}
 	forget_encoder();
 	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 	return false;

@@ -332,6 +332,22 @@ attach_queues(dsm_segment *segment)
 	process.results = shm_mq_attach(results_mq, segment, NULL);
 }
 
+/*
+ * Pages of new shared memory are zeroed when they are first touched; the
+ * worker decodes on while it is done here.  Only read: it may be writing.
+ */
+static void
+touch_slots(void)
+{
+	for (int i = 0; i < ENCODER_SLOTS; i++)
+	{
+		const volatile char *slot = encoder_slot(process.shared, i);
+
+		for (Size at = 0; at < process.shared->slot_bytes; at += 4096)
+			(void) slot[at];
+	}
+}
+
 void
 tarn_encoder_main(Datum arg)
 {
@@ -347,6 +363,7 @@ tarn_encoder_main(Datum arg)
 	if (!enter())
 		proc_exit(0);
 	attach_queues(segment);
+	touch_slots();
 	BackgroundWorkerInitializeConnectionByOid(process.shared->database, process.shared->owner, 0);
 	session_settle();
 	process.round = AllocSetContextCreate(TopMemoryContext, "tarn encoder command", ALLOCSET_DEFAULT_SIZES);

@@ -337,8 +337,11 @@ batch_seal(Batch *batch, PipelineTable *t)
 	bool		unfilled;
 	uint32		next;
 
+	/* asked first: of so many rows the rest will be its work, and until then it can start */
+	if (!encoder_available(batch->pipeline))
+		return;
 	/* a row that may change again had better stay at hand */
-	if (b->nmarked > 0 || b->ndeletes > 0 || !encoder_available(batch->pipeline))
+	if (b->nmarked > 0 || b->ndeletes > 0)
 		return;
 	old = begin_round();
 	batch->current = t;
