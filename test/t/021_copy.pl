@@ -181,12 +181,8 @@ wait_for("SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE 
 TarnTest::wait_live($node, 'again');
 import_tables('again');
 TarnTest::same($node, 'again', 'lk.again', 'copied at the second try');
-if ($TarnTest::store eq 'file')
-{
-	my $dir = TarnTest::warehouse($node, 'lake') =~ s{^file://}{}r;
-	my @files = glob("$dir/public/again/data/*");
-	is(scalar(@files), sql("SELECT files FROM tarn.tables WHERE pipeline = 'again'"), 'no file that nobody references');
-}
+my @files = glob(TarnTest::directory(TarnTest::warehouse($node, 'lake')) . '/public/again/data/*');
+is(scalar(@files), sql("SELECT files FROM tarn.tables WHERE pipeline = 'again'"), 'no file that nobody references');
 
 # The waiting for a running transaction is shown, and ends when the worker is told to
 my $open = $node->background_psql($db, on_error_stop => 1);

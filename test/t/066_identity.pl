@@ -12,12 +12,11 @@ use TarnCrash;
 use TarnTest;
 use Time::HiRes qw(time usleep);
 
-plan skip_all => 'the marker in the lake is looked at as a file' if $TarnTest::store ne 'file';
-
 my $db = 'postgres';
 my $conf = "log_statement = none\ntarn.garbage_grace = 0\nmax_wal_senders = 10\nwal_keep_size = 256MB\n";
 my $node = TarnTest::cluster('first', conf => $conf);
-my $lake = TarnTest::create_lake($node) =~ s{^file://}{}r;
+my $warehouse = TarnTest::create_lake($node);
+my $lake = TarnTest::directory($warehouse);
 my $sequence = 0;
 
 sub markers
@@ -94,7 +93,7 @@ isnt((markers())[0], $before, 'and the marker with it');
 # Another server on the same warehouse
 #
 my $foreign = TarnTest::cluster('foreign', conf => $conf);
-TarnTest::create_lake($foreign, warehouse => "file://$lake");
+TarnTest::create_lake($foreign, warehouse => $warehouse);
 $foreign->safe_psql($db, 'CREATE TABLE t (id int PRIMARY KEY, v text); CREATE PUBLICATION p FOR TABLE t');
 my ($status, $out, $err) = $foreign->psql($db, "SELECT tarn.create_pipeline('p', 'lake', '{p}')");
 isnt($status, 0, 'another server: refused');

@@ -1,7 +1,8 @@
 # Helper of the TAP tests: clusters with tarn, lakes in the store that TARN_TEST_STORE names, comparisons.
 #
 #   my $node = TarnTest::cluster('main');             running, CREATE EXTENSION done in "postgres"
-#   TarnTest::create_lake($node);                     CREATE SERVER lake ... (and the user mapping on S3)
+#   my $warehouse = TarnTest::create_lake($node);     CREATE SERVER lake ... (and the user mapping on S3)
+#   TarnTest::directory($warehouse);                  where the lake's files lie, on S3 too
 #   TarnTest::mirror($node, 'p', tables => ['t'], keyless => ['h']);   publications and a pipeline
 #   TarnTest::flush($node, 'p');
 #   TarnTest::same($node, 'public.t', 'lake.t', 'what');   0 rows differ, both ways
@@ -132,6 +133,16 @@ sub warehouse
 
 	return "s3://$bucket/" . $node->name . "/$name" if $store eq 's3';
 	return 'file://' . $node->basedir . "/$name";
+}
+
+# The directory in which the objects of a warehouse are files: the S3 server of the tests keeps them as such, too.
+sub directory
+{
+	my ($warehouse) = @_;
+
+	return $warehouse =~ s{^file://}{}r if $warehouse =~ /^file:/;
+	start_s3();
+	return $warehouse =~ s{^s3:/}{$s3_dir}r;
 }
 
 # CREATE SERVER, and the keys for `users` (default: the current one).
