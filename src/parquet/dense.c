@@ -65,17 +65,6 @@ parquet_scratch_init(ParquetScratch *s, MemoryContext context)
 		buffers[i].context = context;
 }
 
-size_t
-parquet_scratch_bytes(const ParquetScratch *s)
-{
-	const ParquetBuffer *buffers = (const ParquetBuffer *) s;
-	size_t		total = 0;
-
-	for (size_t i = 0; i < sizeof(*s) / sizeof(ParquetBuffer); i++)
-		total += buffers[i].capacity;
-	return total;
-}
-
 /* Bits first .. first + n - 1 of `from` to 0 .. n - 1 of `to`, tail cleared. */
 void
 parquet_bits_slice(uint64 *to, const uint64 *from, uint32 first, uint32 n)

@@ -13,7 +13,9 @@
  *		(chunk_write.c with bit_pack.c, value_encode.c, delta_encode.c,
  *		statistics.c)
  *
- * and the footer at the end (writer.c, schema_write.c, metadata_write.c).
+ * Rows come by writer_append.c, row_group_write.c puts the chunks of a row
+ * group together, and at the end comes the footer (writer.c, schema_write.c,
+ * metadata_write.c).
  *
  * All work is a column at a time in buffers that the writer keeps from chunk
  * to chunk: giving megabytes back to the system and faulting them in again
@@ -106,7 +108,6 @@ typedef struct ParquetScratch
 } ParquetScratch;
 
 extern void parquet_scratch_init(ParquetScratch *s, MemoryContext context);
-extern size_t parquet_scratch_bytes(const ParquetScratch *s);
 
 /* dense.c */
 extern void parquet_dense_init(ParquetDense *d, const ColumnVector *v, ParquetScratch *scratch);
@@ -204,5 +205,43 @@ extern void parquet_chunk_write(ParquetChunkResult *result, const ParquetColumn 
 								const ParquetWriterOptions *options, const Codec *codec,
 								const ColumnVector *v, const ParquetShredLeaf *nested,
 								ParquetScratch *scratch, ParquetSink *sink);
+
+struct ParquetWriter
+{
+	MemoryContext context;		/* everything; child of the opener's */
+	ParquetColumn *columns;
+	int			ncolumns;
+	ParquetShred **shreds;		/* by column: NULL unless nested */
+	int			nleaves;
+	ParquetWriterOptions options;
+	const Codec *codec;
+	ParquetSink sink;
+	ParquetScratch scratch;
+	ParquetBuffer bits;			/* validity of slices, and selections */
+	ParquetFileMetaData meta;
+	uint32		groups_room;
+	ColumnVector *pending;		/* gathered rows, by column */
+	uint32		pending_rows;
+	ParquetColumnSummary *summaries;
+	ParquetChunkResult **results;	/* by row group, an array by leaf: for the indexes */
+};
+
+/* --- row_group_write.c --- */
+
+/*
+ * Encodes rows first .. first + rows - 1 as a row group: of the vectors, or
+ * where there are none of `own`, an array of them.
+ */
+extern void parquet_write_group(ParquetWriter *w, ColumnVector *const *vectors, ColumnVector *own,
+								uint32 first, uint32 rows);
+
+/* A bound that outlives the vector it points into; its bytes are the current context's. */
+extern void parquet_keep_bound(LakeValue *to, const LakeValue *from, ColumnLayout layout);
+
+/* --- writer_append.c --- */
+
+/* The gathered rows: their bytes, and a row group of them. */
+extern uint64 parquet_pending_bytes(const ParquetWriter *w);
+extern void parquet_flush_pending(ParquetWriter *w);
 
 #endif							/* TARN_PARQUET_WRITE_INTERNAL_H */

@@ -1,43 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * writer.c
- *	  Row groups, page indexes and footer of a Parquet file.
- *
- * Batches smaller than a row group are gathered in vectors of the writer;
- * a batch that fills one is encoded where it lies.
+ *	  A Parquet file from its opening to its footer.  Rows are gathered in
+ *	  writer_append.c, row groups written in row_group_write.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "utils/memutils.h"
-
-#include "base/bits.h"
 #include "parquet/write_internal.h"
+#include "utils/memutils.h"
 
 /* In the form that other readers parse ("<application> version <version>"). */
 #define CREATED_BY "tarn version 1.0.0 (build 1)"
-
-struct ParquetWriter
-{
-	MemoryContext context;		/* everything; child of the opener's */
-	ParquetColumn *columns;
-	int			ncolumns;
-	ParquetShred **shreds;		/* by column: NULL unless nested */
-	int			nleaves;
-	ParquetWriterOptions options;
-	const Codec *codec;
-	ParquetSink sink;
-	ParquetScratch scratch;
-	ParquetBuffer bits;			/* validity of slices, and selections */
-	ParquetFileMetaData meta;
-	uint32		groups_room;
-	ColumnVector *pending;		/* gathered rows, by column */
-	uint32		pending_rows;
-	uint64		rows;			/* appended so far */
-	ParquetColumnSummary *summaries;
-	ParquetChunkResult **results;	/* by row group, an array by leaf: for the indexes */
-};
 
 void
 parquet_writer_defaults(ParquetWriterOptions *options)
@@ -156,290 +131,15 @@ parquet_writer_open(const ParquetColumn *columns, int ncolumns, const ParquetWri
 	return w;
 }
 
-/* A bound that outlives the vector it points into. */
-static void
-keep_bound(LakeValue *to, const LakeValue *from, ColumnLayout layout)
-{
-	*to = *from;
-	if (layout == LAYOUT_BYTES || layout == LAYOUT_FIXED)
-	{
-		char	   *copy = palloc((Size) from->u.bytes.size + COLUMN_PADDING);
-
-		memcpy(copy, from->u.bytes.data, from->u.bytes.size);
-		to->u.bytes.data = copy;
-	}
-}
-
-static void
-add_to_summary(ParquetColumnSummary *sum, LakeType type, const ParquetChunkResult *result)
-{
-	const ParquetRange *range = &result->range;
-	ColumnLayout layout = lake_type_layout(type);
-
-	sum->compressed_bytes += result->chunk.meta_data.total_compressed_size;
-	sum->value_count += result->chunk.meta_data.num_values;
-	sum->null_count += range->nulls;
-	sum->nan_count += range->nans;
-	if (!range->has_bounds)
-		return;
-	if (!sum->has_bounds || lake_value_compare(type, &range->lower, &sum->lower) < 0)
-		keep_bound(&sum->lower, &range->lower, layout);
-	if (!sum->has_bounds || lake_value_compare(type, &range->upper, &sum->upper) > 0)
-		keep_bound(&sum->upper, &range->upper, layout);
-	sum->has_bounds = true;
-}
-
-static ParquetRowGroup *
-next_group(ParquetWriter *w, uint32 rows)
-{
-	ParquetRowGroup *group;
-
-	if (w->meta.nrow_groups == w->groups_room)
-	{
-		w->groups_room *= 2;
-		w->meta.row_groups = repalloc(w->meta.row_groups, w->groups_room * sizeof(ParquetRowGroup));
-		w->results = repalloc(w->results, w->groups_room * sizeof(ParquetChunkResult *));
-	}
-	group = &w->meta.row_groups[w->meta.nrow_groups];
-	parquet_row_group_init(group);
-	group->num_rows = rows;
-	group->ncolumns = w->nleaves;
-	group->columns = palloc((w->nleaves + 1) * sizeof(ParquetColumnChunk));
-	group->file_offset = (int64) w->sink.offset;
-	group->total_compressed_size = 0;
-	group->ordinal = w->meta.nrow_groups <= PG_INT16_MAX ? (int32) w->meta.nrow_groups : -1;
-	w->results[w->meta.nrow_groups] = palloc((w->nleaves + 1) * sizeof(ParquetChunkResult));
-	w->meta.nrow_groups++;
-	return group;
-}
-
-/* A chunk of one leaf, the next of the row group; nested: see parquet_chunk_write. */
-static void
-write_chunk(ParquetWriter *w, int column, int leaf, const ColumnVector *v, const ParquetShredLeaf *nested)
-{
-	ParquetRowGroup *group = &w->meta.row_groups[w->meta.nrow_groups - 1];
-	ParquetChunkResult *result = &w->results[w->meta.nrow_groups - 1][leaf];
-	const ParquetColumn *c = nested != NULL ? &nested->column : &w->columns[column];
-
-	parquet_chunk_write(result, c, &w->options, w->codec, v, nested, &w->scratch, &w->sink);
-	group->columns[leaf] = result->chunk;
-	group->total_byte_size += result->chunk.meta_data.total_uncompressed_size;
-	group->total_compressed_size += result->chunk.meta_data.total_compressed_size;
-	if (nested == NULL)
-		add_to_summary(&w->summaries[column], c->type, result);
-	else
-		w->summaries[column].compressed_bytes += result->chunk.meta_data.total_compressed_size;
-}
-
-/* Encodes rows first .. first + rows - 1 of the vectors as a row group. */
-static void
-write_group(ParquetWriter *w, ColumnVector *const *vectors, ColumnVector *own, uint32 first, uint32 rows)
-{
-	MemoryContext old = MemoryContextSwitchTo(w->context);
-	uint64	   *bits;
-	int			leaf = 0;
-
-	(void) next_group(w, rows);
-	bits = parquet_buffer_scratch(&w->bits, BITMAP_WORDS(rows) * sizeof(uint64));
-	for (int i = 0; i < w->ncolumns; i++)
-	{
-		ParquetShred *shred = w->shreds[i];
-		ColumnVector slice;
-
-		parquet_slice(&slice, vectors != NULL ? vectors[i] : &own[i], first, rows, bits);
-		if (shred == NULL)
-		{
-			write_chunk(w, i, leaf++, &slice, NULL);
-			continue;
-		}
-		parquet_shred_rows(shred, &slice);
-		for (int k = 0; k < shred->nleaves; k++)
-			write_chunk(w, i, leaf++, &shred->leaves[k].values, &shred->leaves[k]);
-	}
-	w->meta.num_rows += rows;
-	MemoryContextSwitchTo(old);
-}
-
-static void
-flush_pending(ParquetWriter *w)
-{
-	if (w->pending_rows == 0)
-		return;
-	write_group(w, NULL, w->pending, 0, w->pending_rows);
-	for (int i = 0; i < w->ncolumns; i++)
-		column_vector_reset(&w->pending[i]);
-	w->pending_rows = 0;
-}
-
-static uint64
-vector_bytes(const ColumnVector *v)
-{
-	if (v->layout == LAYOUT_BYTES)
-		return (v->length > 0 ? v->offsets[v->length] : 0) + (uint64) v->length * sizeof(uint32);
-	return (uint64) v->length * v->width;
-}
-
-static uint64
-pending_bytes(const ParquetWriter *w)
-{
-	uint64		total = 0;
-
-	for (int i = 0; i < w->ncolumns; i++)
-		total += vector_bytes(&w->pending[i]);
-	return total;
-}
-
-/* Rows of the batch that fill an empty row group, by rows and by bytes. */
-static uint32
-group_rows(const ParquetWriter *w, ColumnVector *const *columns, uint32 nrows)
-{
-	uint64		total = 0;
-	uint64		limit = w->options.row_group_rows;
-
-	for (int i = 0; i < w->ncolumns; i++)
-		total += vector_bytes(columns[i]);
-	if (total > w->options.row_group_bytes)
-		limit = Min(limit, (uint64) ((double) w->options.row_group_bytes / total * nrows));
-	return (uint32) Max(1, limit);
-}
-
-/* Rows from `first` that hold `wanted` set bits, or all that are left. */
-static uint32
-rows_with_bits(const uint64 *rows, uint32 first, uint32 nrows, uint32 wanted, uint32 *found)
-{
-	uint32		i = first;
-
-	*found = 0;
-	while (i < nrows && *found < wanted)
-	{
-		uint32		span = Min(64, nrows - i);
-		uint64		word;
-		uint32		count;
-
-		parquet_bits_slice(&word, rows, i, span);
-		count = pg_popcount64(word);
-		if (*found + count > wanted)
-		{
-			/* the last bits one by one */
-			while (*found < wanted)
-				*found += bitmap_get(rows, i++);
-			break;
-		}
-		*found += count;
-		i += span;
-	}
-	return i - first;
-}
-
-/* Copies a part of the batch to the gathered rows; returns how many rows of it were passed. */
-static uint32
-gather(ParquetWriter *w, ColumnVector *const *columns, uint32 first, uint32 nrows,
-	   const uint64 *rows, uint32 limit)
-{
-	uint32		room = limit > w->pending_rows ? limit - w->pending_rows : 1;
-	uint32		take = Min(room, nrows - first);
-	uint32		taken = take;
-	uint64	   *bits;
-	uint64	   *selection = NULL;
-
-	if (rows != NULL)
-		take = rows_with_bits(rows, first, nrows, room, &taken);
-	bits = parquet_buffer_scratch(&w->bits, 2 * (BITMAP_WORDS(take) + 1) * sizeof(uint64));
-	if (rows != NULL)
-	{
-		selection = bits + BITMAP_WORDS(take) + 1;
-		parquet_bits_slice(selection, rows, first, take);
-	}
-	for (int i = 0; i < w->ncolumns; i++)
-	{
-		ColumnVector slice;
-
-		parquet_slice(&slice, columns[i], first, take, bits);
-		column_vector_append_rows(&w->pending[i], &slice, selection);
-	}
-	w->pending_rows += taken;
-	w->rows += taken;
-	return take;
-}
-
-static void
-check_vectors(const ParquetWriter *w, ColumnVector *const *columns, uint32 nrows)
-{
-	for (int i = 0; i < w->ncolumns; i++)
-	{
-		if (columns[i]->length != nrows || columns[i]->codes != NULL ||
-			!lake_type_equal(columns[i]->type, w->columns[i].type))
-			elog(ERROR, "vector does not fit Parquet column \"%s\"", w->columns[i].name);
-	}
-}
-
-void
-parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
-{
-	uint32		limit = group_rows(w, columns, nrows);
-	uint32		first = 0;
-
-	check_vectors(w, columns, nrows);
-	while (first < nrows)
-	{
-		if (rows == NULL && w->pending_rows == 0 && nrows - first >= limit)
-		{
-			write_group(w, columns, NULL, first, limit);
-			w->rows += limit;
-			first += limit;
-			continue;
-		}
-		first += gather(w, columns, first, nrows, rows, limit);
-		if (w->pending_rows >= w->options.row_group_rows ||
-			pending_bytes(w) >= w->options.row_group_bytes)
-			flush_pending(w);
-	}
-}
-
-void
-parquet_writer_append_group(ParquetWriter *w, ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
-{
-	uint32		limit = group_rows(w, columns, nrows);
-	uint32		ngroups = nrows / limit + (nrows % limit != 0);
-
-	if (rows != NULL || w->pending_rows > 0)
-	{
-		parquet_writer_append(w, columns, nrows, rows);
-		flush_pending(w);
-		return;
-	}
-	check_vectors(w, columns, nrows);
-	for (uint32 g = 0; g < ngroups; g++)
-	{
-		uint32		first = (uint32) ((uint64) nrows * g / ngroups);
-		uint32		n = (uint32) ((uint64) nrows * (g + 1) / ngroups) - first;
-
-		write_group(w, columns, NULL, first, n);
-		w->rows += n;
-	}
-}
-
-uint64
-parquet_writer_rows(const ParquetWriter *w)
-{
-	return w->rows;
-}
-
 uint64
 parquet_writer_bytes(const ParquetWriter *w)
 {
-	uint64		pending = pending_bytes(w);
+	uint64		pending = parquet_pending_bytes(w);
 
 	/* what is not encoded yet will shrink about as the rest did */
 	if (w->meta.num_rows > 0 && w->pending_rows > 0)
 		return w->sink.offset + (uint64) ((double) w->sink.offset / w->meta.num_rows * w->pending_rows);
 	return w->sink.offset + pending / 3;
-}
-
-size_t
-parquet_writer_memory(const ParquetWriter *w)
-{
-	return MemoryContextMemAllocated(w->context, true);
 }
 
 /* The page indexes of all chunks, before the footer that points to them. */
@@ -494,7 +194,7 @@ parquet_writer_finish(ParquetWriter *w)
 	ParquetFileSummary *summary = palloc0(sizeof(ParquetFileSummary));
 	MemoryContext old;
 
-	flush_pending(w);
+	parquet_flush_pending(w);
 	old = MemoryContextSwitchTo(w->context);
 	write_indexes(w);
 	write_footer(w);
@@ -516,8 +216,8 @@ parquet_writer_finish(ParquetWriter *w)
 		*c = w->summaries[i];
 		if (c->has_bounds)
 		{
-			keep_bound(&c->lower, &w->summaries[i].lower, layout);
-			keep_bound(&c->upper, &w->summaries[i].upper, layout);
+			parquet_keep_bound(&c->lower, &w->summaries[i].lower, layout);
+			parquet_keep_bound(&c->upper, &w->summaries[i].upper, layout);
 		}
 	}
 	return summary;

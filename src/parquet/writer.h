@@ -108,13 +108,8 @@ extern void parquet_writer_append(ParquetWriter *w, ColumnVector *const *columns
 extern void parquet_writer_append_group(ParquetWriter *w, ColumnVector *const *columns,
 										uint32 nrows, const uint64 *rows);
 
-extern uint64 parquet_writer_rows(const ParquetWriter *w);
-
 /* Bytes written so far plus an estimate of the open row group: for rolling files by size. */
 extern uint64 parquet_writer_bytes(const ParquetWriter *w);
-
-/* Memory held, for limits. */
-extern size_t parquet_writer_memory(const ParquetWriter *w);
 
 /* Writes the last row group and the footer.  The summary lives in the current context. */
 extern ParquetFileSummary *parquet_writer_finish(ParquetWriter *w);
