@@ -9,7 +9,7 @@
  * scan_file.c		opened Parquet files of the store
  * scan_columns.c	the projection bound to the leaves of one Parquet file
  * scan_ranges.c	bitmaps of rows <-> row ranges
- * scan_reader.c	a task -> batches
+ * scan_reader.c	a task -> batches, with scan_prune.c and scan_filter.c (scan_group.h)
  * scan_rows.c		chosen rows of one file
  *
  *-------------------------------------------------------------------------
