@@ -23,6 +23,7 @@
 #include "api/api.h"
 #include "base/compat.h"
 #include "base/privileged.h"
+#include "decode/note.h"
 #include "decode/sink.h"
 #include "pipeline/registry.h"
 
@@ -174,6 +175,8 @@ tarn_alter_pipeline(PG_FUNCTION_ARGS)
 	update_row(fcinfo, p->id, memory_limit, owner);
 	if (!PG_ARGISNULL(ARG_PUBLICATIONS))
 		change_publications(p, publications);
+	if (!PG_ARGISNULL(ARG_OPTIONS))
+		note_write(NOTE_OPTIONS);
 	api_scout_at_commit();
 	PG_RETURN_VOID();
 }

@@ -20,6 +20,7 @@
 
 #include "api/api.h"
 #include "base/privileged.h"
+#include "decode/note.h"
 #include "pipeline/registry.h"
 #include "pipeline/tables.h"
 
@@ -67,7 +68,8 @@ tarn_set_table_options(PG_FUNCTION_ARGS)
 	privileged_execute("UPDATE tarn.pipeline_table SET options = $3 WHERE pipeline_id = $1 AND relid = $2",
 					   3, types, values, NULL, SPI_OK_UPDATE);
 	privileged_end(&scope);
-	api_scout_at_commit();
+	/* they hold from this place of the stream on */
+	note_write(NOTE_OPTIONS);
 	PG_RETURN_VOID();
 }
 

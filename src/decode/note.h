@@ -17,6 +17,7 @@
  *	rewritten OID		the rows of a table were rewritten by widening numbers;
  *						then as refresh
  *	lost OID REASON		the rows of a table changed without being told
+ *	options				options of a pipeline or of its tables were set
  *
  * Anybody may write such a message with pg_logical_emit_message, to have a
  * table copied anew time and again, or computed values taken for widened
@@ -36,6 +37,7 @@
 #define NOTE_TYPES "types"
 #define NOTE_REWRITTEN "rewritten "
 #define NOTE_LOST "lost "
+#define NOTE_OPTIONS "options"
 
 /*
  * Leaves a note in the current transaction.  Nothing is done, and nothing

@@ -204,6 +204,9 @@ plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	plugin->txn.commit_time = txn->xact_time.commit_time;
 	plugin->txn_number++;
 	plugin->begun = false;
+	if (plugin->sink->retell)
+		relation_cache_retell(plugin->relations);
+	plugin->sink->retell = false;
 }
 
 /* The sink hears of a transaction at its first published change. */
@@ -588,6 +591,11 @@ plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
 		relid = plugin_published(plugin, (Oid) strtoul(text + strlen(NOTE_REWRITTEN), &end, 10));
 		if (OidIsValid(relid) && (ops->wants == NULL || ops->wants(plugin->sink, relid, &plugin->txn)))
 			ops->rewritten(plugin->sink, &plugin->txn, lsn, relid);
+	}
+	if (strcmp(text, NOTE_OPTIONS) == 0)
+	{
+		ops->options(plugin->sink);
+		return;
 	}
 	if (strcmp(text, NOTE_TYPES) == 0)
 		relation_cache_retell(plugin->relations);

@@ -104,7 +104,7 @@ typedef struct ChangeSinkOps
 {
 	/*
 	 * NULL where the sink does not care: startup, message, shutdown, wants,
-	 * lost, unkeyed, unpublished, rewritten, tables.
+	 * lost, unkeyed, unpublished, rewritten, tables, options.
 	 */
 	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
@@ -174,12 +174,16 @@ typedef struct ChangeSinkOps
 
 	/* The tables whose shape the sink wants to hear of at once; in the current context. */
 	Oid		   *(*tables) (ChangeSink *sink, int *n);
+
+	/* Options may have been set that hold from here on.  Asked for where `tables` is. */
+	void		(*options) (ChangeSink *sink);
 } ChangeSinkOps;
 
 struct ChangeSink
 {
 	const ChangeSinkOps *ops;
 	void	   *private;
+	bool		retell;			/* set by the sink: `relation` is called for all tables again, from the next transaction on */
 };
 
 /*

@@ -437,6 +437,12 @@ sink_tables(ChangeSink *sink, int *n)
 	return relids;
 }
 
+static void
+sink_options(ChangeSink *sink)
+{
+	((Batch *) sink)->options_set = true;
+}
+
 /* Commits before the table's position are in the lake already. */
 static bool
 sink_wants(ChangeSink *sink, Oid relid, const DecodeTxn *txn)
@@ -615,6 +621,7 @@ static const ChangeSinkOps batch_ops = {
 	.unpublished = sink_unpublished,
 	.rewritten = sink_rewritten,
 	.tables = sink_tables,
+	.options = sink_options,
 };
 
 Batch *

@@ -97,6 +97,7 @@ typedef struct Batch
 	TimestampTz last_commit_time;
 	TimestampTz first_commit_time;	/* of the oldest transaction in the batch; 0: empty */
 	bool		changed;		/* some table has changes */
+	bool		options_set;	/* the stream has come to where options may have been set */
 	PipelineTable *current;		/* being written; an error in its values concerns it alone */
 	int			next_file;		/* number of the next file of the flush token */
 	MemoryContext scratch;		/* reset for each row that needs it */

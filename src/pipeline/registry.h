@@ -22,6 +22,9 @@ extern void registry_write_options(List *pipeline_options, List *table_options, 
 /* `to` is a copy in `context` or all zeroes, and becomes one of `from`. */
 extern void write_options_copy(WriteOptions *to, const WriteOptions *from, MemoryContext context);
 
+/* Those that choose how values are kept, as text that differs when they do; NULL: none. */
+extern char *write_options_values(const WriteOptions *w);
+
 /* What they say of one column; with `exact`, its values are never replaced. */
 extern void write_options_column(const WriteOptions *w, const char *name, bool exact, ConvertOptions *out);
 

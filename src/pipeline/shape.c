@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "base/hash.h"
+#include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/shape_internal.h"
 
@@ -24,7 +25,7 @@ static bool
 is_ours(const char *key)
 {
 	static const char *const keys[] = {SHAPE_SOURCE, SHAPE_SOURCE_ID, SHAPE_ATTRIBUTES, SHAPE_KEY,
-	SHAPE_FILTER, SHAPE_OPERATIONS, SHAPE_PARTITIONS};
+	SHAPE_FILTER, SHAPE_OPERATIONS, SHAPE_PARTITIONS, SHAPE_OPTIONS};
 
 	for (int i = 0; i < lengthof(keys); i++)
 	{
@@ -141,6 +142,15 @@ shape_change_lake(const PipelineTable *t, LakeChange *change, XLogRecPtr lsn)
 	for (int i = 0; i < t->shape->nproperties; i++)
 		lake_change_property(change, t->shape->properties[i].key, t->shape->properties[i].value);
 	lake_change_property(change, SHAPE_LSN, psprintf("%X/%X", LSN_FORMAT_ARGS(lsn)));
+}
+
+bool
+shape_has_options(const PipelineTable *t)
+{
+	const char *noted = shape_property(t->shape, SHAPE_OPTIONS);
+	char	   *now = write_options_values(&t->write);
+
+	return noted == NULL || now == NULL ? noted == now : strcmp(noted, convert_name_to_lake(now)) == 0;
 }
 
 uint64

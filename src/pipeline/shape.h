@@ -8,8 +8,8 @@
  * of a changed shape sets along with the schema: which attribute a field
  * comes from (tarn.attribute.<field id>), its type (tarn.column.<field id>,
  * and tarn.type and tarn.labels of user-defined ones), how many attributes
- * there were (tarn.attributes), the key, row filters, operations and
- * partitions.  So after a crash, or however far the catalogs
+ * there were (tarn.attributes), the key, row filters, operations, partitions
+ * and options.  So after a crash, or however far the catalogs
  * are ahead of the stream, what is compared is what the lake has and what
  * decoding says the source was at that place of the stream; the catalogs of
  * today are asked by the initial copy only.
@@ -94,6 +94,9 @@ extern void shape_install(PipelineTable *t, const ShapeColumns *columns);
 
 /* Sets schema and properties of the table's shape; lsn: its TableShape.lsn from then on. */
 extern void shape_change_lake(const PipelineTable *t, LakeChange *change, XLogRecPtr lsn);
+
+/* Are values kept as the table's options say?  A description makes it so. */
+extern bool shape_has_options(const PipelineTable *t);
 
 extern const char *shape_property(const TableShape *shape, const char *key);
 

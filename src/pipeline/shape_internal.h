@@ -20,6 +20,7 @@
 #define SHAPE_FILTER "tarn.row-filter"	/* a hash; absent: all rows */
 #define SHAPE_OPERATIONS "tarn.operations"	/* those that are published: letters of insert, update, delete, truncate */
 #define SHAPE_PARTITIONS "tarn.partitions"	/* relations, ascending */
+#define SHAPE_OPTIONS "tarn.options"	/* those that choose how values are kept */
 #define SHAPE_ATTRIBUTE_PREFIX "tarn.attribute."	/* ... of a struct's field, too */
 #define SHAPE_COLUMN_PREFIX "tarn.column."	/* name of the type */
 #define SHAPE_TYPE_PREFIX "tarn.type."	/* its oid; absent: one of the server's own */

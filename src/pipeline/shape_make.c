@@ -468,6 +468,7 @@ make_properties(Maker *m, const Pipeline *p)
 	ShapeColumns *out = m->out;
 	TableShape *shape = out->shape;
 	const DecodeRelation *rel = m->rel;
+	char	   *options = write_options_values(&m->t->write);
 
 	shape_set_property(shape, SHAPE_SOURCE, convert_name_to_lake(m->name));
 	shape_set_property(shape, SHAPE_SOURCE_ID, source_id(p, m->t));
@@ -479,6 +480,8 @@ make_properties(Maker *m, const Pipeline *p)
 						   psprintf("%016llx", (unsigned long long) hash_bytes64(rel->filter, strlen(rel->filter), 0)));
 	if (rel->partitions)
 		shape_set_property(shape, SHAPE_PARTITIONS, partitions_text(rel));
+	if (options)
+		shape_set_property(shape, SHAPE_OPTIONS, convert_name_to_lake(options));
 	for (int i = 0; i < out->ncolumns; i++)
 		make_column_properties(m, &out->columns[i]);
 }

@@ -264,7 +264,7 @@ stream_close(void)
 }
 
 bool
-stream_read(TimestampTz deadline, XLogRecPtr *position)
+stream_read(TimestampTz deadline, const bool *stop, XLogRecPtr *position)
 {
 	XLogReaderState *reader = decoding->reader;
 	XLogRecPtr	flushed = GetFlushRecPtr(NULL);
@@ -292,6 +292,8 @@ stream_read(TimestampTz deadline, XLogRecPtr *position)
 					 errmsg("could not read WAL at %X/%X: %s", LSN_FORMAT_ARGS(reader->EndRecPtr), error)));
 		if (record != NULL)
 			LogicalDecodingProcessRecord(decoding, reader);
+		if (*stop)
+			break;
 		if (++n % RECORDS_PER_CHECK == 0)
 		{
 			CHECK_FOR_INTERRUPTS();

@@ -44,10 +44,11 @@ extern void stream_open(const char *slot, List *publications, ChangeSink *sink, 
 extern void stream_close(void);
 
 /*
- * Decodes what there is, but no longer than until `deadline`: true when
- * there is more.  *position: all commits before it were handed to the sink.
+ * Decodes what there is, but no longer than until `deadline`, and not past a
+ * transaction that set *stop: true when there is more.  *position: all
+ * commits before it were handed to the sink.
  */
-extern bool stream_read(TimestampTz deadline, XLogRecPtr *position);
+extern bool stream_read(TimestampTz deadline, const bool *stop, XLogRecPtr *position);
 
 /* Tells the slot that all before `lsn` is in the lake. */
 extern void stream_confirm(XLogRecPtr lsn);

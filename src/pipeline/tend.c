@@ -25,11 +25,13 @@
 #include "base/compat.h"
 #include "base/failpoint.h"
 #include "base/privileged.h"
+#include "decode/note.h"
 #include "pipeline/batch.h"
 #include "pipeline/copy.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
 #include "pipeline/rights.h"
+#include "pipeline/shape.h"
 #include "pipeline/tables.h"
 #include "pipeline/tend.h"
 
@@ -188,6 +190,14 @@ adopt_name(Pipeline *p, char **mine, const char *theirs)
 		*mine = MemoryContextStrdup(p->context, theirs);
 }
 
+static void
+adopt_options(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
+{
+	write_options_copy(&mine->write, &theirs->write, p->context);
+	for (int i = 0; i < mine->ncolumns; i++)
+		mine->parquet[i].encoding = mine->write.encoding;
+}
+
 /* Takes over what the registry says of one table. */
 static void
 adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
@@ -201,10 +211,34 @@ adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 	adopt_name(p, &mine->table, theirs->table);
 	adopt_name(p, &mine->namespace, theirs->namespace);
 	adopt_name(p, &mine->name, theirs->name);
-	write_options_copy(&mine->write, &theirs->write, p->context);
 	strlcpy(mine->copy_token, theirs->copy_token, sizeof(mine->copy_token));
-	for (int i = 0; mine->opened && i < mine->ncolumns; i++)
-		mine->parquet[i].encoding = mine->write.encoding;
+	/* one that follows the stream gets new options in their place of it */
+	if (!mine->opened)
+		adopt_options(p, mine, theirs);
+}
+
+/*
+ * Options may want a table's values kept in another way than the lake has
+ * them.  The table's next description will see to it; for when no row brings
+ * one we leave a note, by a transaction that is decoded like anybody's.
+ */
+static void
+note_options(const Pipeline *p)
+{
+	ListCell   *lc;
+
+	StartTransactionCommand();
+	foreach(lc, p->tables)
+	{
+		const PipelineTable *t = lfirst(lc);
+
+		if (t->opened && !shape_has_options(t))
+		{
+			note_write(NOTE_TYPES);
+			break;
+		}
+	}
+	CommitTransactionCommand();
 }
 
 void
@@ -253,6 +287,32 @@ tend_adopt(Pipeline *p)
 		MemoryContextDelete(fresh->context);
 	open_tables(p);
 	pipeline_commit();
+	note_options(p);
+}
+
+void
+tend_adopt_options(Pipeline *p)
+{
+	Pipeline   *fresh;
+	ListCell   *lc;
+
+	pipeline_begin();
+	MemoryContextSwitchTo(p->context);
+	fresh = registry_load(p->id);
+	if (fresh != NULL)
+	{
+		foreach(lc, p->tables)
+		{
+			PipelineTable *mine = lfirst(lc);
+			const PipelineTable *theirs = pipeline_find_table(fresh, mine->relid);
+
+			if (theirs != NULL)
+				adopt_options(p, mine, theirs);
+		}
+		MemoryContextDelete(fresh->context);
+	}
+	pipeline_commit();
+	note_options(p);
 }
 
 /* Did somebody change what only a new process takes over, or ask for a new beginning? */

@@ -31,6 +31,9 @@ extern TendResult tend_tables(Pipeline *p, bool reload);
 /* Takes the tables' states from the registry and opens those that are new. */
 extern void tend_adopt(Pipeline *p);
 
+/* The stream has come to where options may have been set: takes over those of all tables. */
+extern void tend_adopt_options(Pipeline *p);
+
 /* Look at the publications with the next round. */
 extern void tend_hint(void);
 

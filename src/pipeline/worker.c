@@ -402,9 +402,15 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 		TimestampTzPlusMilliseconds(now, Min(pipeline->flush_interval_ms, 1000));
 	XLogRecPtr	position;
 	uint64		wanted = pg_atomic_read_u64(&state->flush_wanted);
-	bool		more = stream_read(due, &position);
+	bool		more = stream_read(due, &batch->options_set, &position);
 	bool		asked;
 
+	if (batch->options_set)
+	{
+		tend_adopt_options(pipeline);
+		batch->options_set = false;
+		batch->sink.retell = true;
+	}
 	now = GetCurrentTimestamp();
 	state->received = position;
 	state->buffered_bytes = batch->used;

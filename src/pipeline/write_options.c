@@ -13,6 +13,7 @@
 
 #include "base/options.h"
 #include "codec/codec.h"
+#include "lib/stringinfo.h"
 #include "pipeline/registry.h"
 
 #define COLUMN_PREFIX "column."
@@ -257,6 +258,32 @@ write_options_column(const WriteOptions *w, const char *name, bool exact, Conver
 	out->typed = column != NULL;
 	if (column != NULL)
 		out->type = column->type;
+}
+
+static void
+append_option(StringInfo out, const char *prefix, const char *name, const char *value)
+{
+	appendStringInfo(out, "%s%s%s=%s", out->len > 0 ? ", " : "", prefix, name, value);
+}
+
+char *
+write_options_values(const WriteOptions *w)
+{
+	StringInfoData out;
+	ListCell   *lc;
+
+	initStringInfo(&out);
+	if (w->policy != CONVERT_ERROR)
+		append_option(&out, "", "unsupported_values", policy_names[w->policy]);
+	if (w->text_bytes)
+		append_option(&out, "", "sql_ascii", "bytes");
+	foreach(lc, w->columns)
+	{
+		const ColumnOption *column = lfirst(lc);
+
+		append_option(&out, COLUMN_PREFIX, column->name, lake_type_name(column->type));
+	}
+	return out.len > 0 ? out.data : NULL;
 }
 
 void

@@ -110,12 +110,62 @@ foreach my $case ([ '"column.d=decimal(99,1)"', qr/invalid lake type "decimal\(9
 	$node->psql($db, "SELECT tarn.set_table_options('q', 'typed', '{$case->[0]}')", stderr => \$err);
 	like($err, $case->[1], "refused: $case->[0]");
 }
-$node->safe_psql($db, "SELECT tarn.set_table_options('q', 'typed', '{column.k=date}')");
-$node->restart;
-# a table that follows is looked at with its next change
-$node->safe_psql($db, "INSERT INTO typed (k) VALUES (99)");
+# Options that change while the table is mirrored: from then on, and no row needs to follow
+my $worker = $node->safe_psql($db, "SELECT pid FROM tarn.pipelines WHERE name = 'q'");
+$node->safe_psql($db, 'CREATE TABLE later (k int PRIMARY KEY, d date, n numeric, s text); ALTER TABLE later REPLICA IDENTITY FULL; ALTER TABLE later ADD UNIQUE (k);'
+	  . "INSERT INTO later VALUES (1, '2024-01-01', 1.5, 'x'); ALTER PUBLICATION q ADD TABLE later; CREATE TABLE expected AS SELECT k, d, n::text AS n, s FROM later");
+$node->poll_query_until($db, "SELECT count(*) = 1 FROM tarn.tables WHERE \"table\" = 'later' AND state = 'live'") or die 'later is not copied';
+
+sub lake_types
+{
+	return "(SELECT string_agg(f->>'type', ' ' ORDER BY f->>'name' DESC) FROM tarn_catalog.iceberg_tables i, LATERAL (SELECT pg_read_file(substr(i.metadata_location, 8))::jsonb AS m) m,"
+	  . " LATERAL jsonb_array_elements(m->'schemas') s, LATERAL jsonb_array_elements(s->'fields') f"
+	  . " WHERE i.table_name = 'later' AND s->'schema-id' = m->'current-schema-id' AND f->>'name' IN ('n', 'd'))";
+}
+
+# Sets options, runs a statement, waits until the lake has its columns n and d as these types, and compares.
+my $types = 'string date';
+sub later
+{
+	my ($what, $options, $statement, $expected) = @_;
+
+	$node->safe_psql($db, 'SELECT tarn.set_table_options($$q$$, $$later$$, ARRAY[' . join(', ', map { "'$_'" } @$options) . ']::text[])') if $options;
+	$node->safe_psql($db, "$statement; $expected") if $statement;
+	TarnTest::flush($node, 'q');
+	$node->poll_query_until($db, "SELECT ${\ lake_types()} = '$types' AND count(*) = 1 FROM tarn.tables WHERE \"table\" = 'later' AND state = 'live'");
+	$node->safe_psql($db, 'SET client_min_messages = warning; DROP FOREIGN TABLE IF EXISTS lake.later; IMPORT FOREIGN SCHEMA public LIMIT TO (later) FROM SERVER lake INTO lake');
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	TarnTest::same($node, '(SELECT k, d, n, s FROM expected) e', '(SELECT k, d, n::text, s FROM lake.later) l', $what);
+	return;
+}
+my $copies = () = slurp_file($node->logfile) =~ /"?later"? of pipeline "q" is copied anew/g;
+later('clamped as the pipeline says', undef, "INSERT INTO later VALUES (2, 'infinity')", "INSERT INTO expected VALUES (2, '9999-12-31')");
+later('null from then on', ['unsupported_values=null'], "INSERT INTO later VALUES (3, 'infinity')", 'INSERT INTO expected VALUES (3)');
+later('and clamped again', ['unsupported_values=clamp'], "INSERT INTO later VALUES (4, '-infinity')", "INSERT INTO expected VALUES (4, '0001-01-01')");
+later('rows that are deleted stay', ['delete=keep'], 'DELETE FROM later WHERE k = 3', '');
+later('and go', [], 'DELETE FROM later WHERE k = 4', 'DELETE FROM expected WHERE k = 4');
+later('rows that are truncated stay', ['codec=gzip', 'truncate=keep'], 'TRUNCATE later; INSERT INTO later VALUES (5, $$infinity$$, 7.5)', q{INSERT INTO expected VALUES (5, '9999-12-31', '7.5')});
+later('and go', ['codec=lz4'], 'TRUNCATE later; INSERT INTO later VALUES (6, $$infinity$$, 8.5)', q{TRUNCATE expected; INSERT INTO expected VALUES (6, '9999-12-31', '8.5')});
+is($copies, scalar(() = slurp_file($node->logfile) =~ /"?later"? of pipeline "q" is copied anew/g), 'none of it took a copy');
+$types = 'decimal(12, 2) string';
+$node->safe_psql($db, "UPDATE expected SET n = '8.50', d = 'infinity'");
+later('columns of other types, and no row follows', [ 'column.n=decimal(12,2)', 'column.d=string' ], '', '');
+like($node->safe_psql($db, "SELECT copy_reason FROM tarn.tables WHERE \"table\" = 'later'"), qr/the type numeric of column "n" changed|the type date of column "d" changed/, 'copied anew: the view says so');
+$types = 'string date';
+$node->safe_psql($db, "UPDATE expected SET n = '8.5', d = '9999-12-31'");
+later('and back', [], '', '');
+$node->safe_psql($db, "SELECT tarn.alter_pipeline('q', options => '{unsupported_values=null}')");
+later('options of the pipeline', undef, "INSERT INTO later VALUES (7, 'infinity')", 'INSERT INTO expected VALUES (7)');
+is($node->safe_psql($db, "SELECT pid FROM tarn.pipelines WHERE name = 'q'"), $worker, 'the same worker did all of it');
+# while there is no worker
+$node->safe_psql($db, "SELECT tarn.pause('q'); SELECT tarn.set_table_options('q', 'later', ARRAY['column.n=decimal(12,2)']), tarn.set_table_options('q', 'typed', '{column.k=date}')");
+$node->poll_query_until($db, "SELECT pid IS NULL FROM tarn.pipelines WHERE name = 'q'") or die 'not paused';
+$node->safe_psql($db, "SELECT tarn.resume('q')");
 $node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.tables WHERE \"table\" = 'typed'");
 like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE \"table\" = 'typed'"), qr/type "integer" cannot be kept as lake type date/, 'a type it cannot be kept as');
+$types = 'decimal(12, 2) date';
+$node->safe_psql($db, "UPDATE expected SET n = '8.50', d = NULL WHERE k = 6");
+later('set while the pipeline was paused, and no row followed', undef, '', '');
 
 $node->stop;
 done_testing();
