@@ -26,14 +26,17 @@ use Time::HiRes qw(usleep);
 
 our $top = abs_path(dirname(__FILE__) . '/../../..');
 our $store = $ENV{TARN_TEST_STORE} || 'file';
+our $s3_host = '127.0.0.1';
 my $bucket = 'tarn-test';
 my ($access, $secret) = ('testkey', 'testsecret');
 my ($s3, $s3_port, $s3_dir, $plain_s3, $plain_s3_port);
 
-# The settings tarn needs of a server.
+# The settings tarn needs of a server, of the PATH or of another installation.
 sub settings
 {
-	my $known = `postgres --describe-config`;
+	my ($install_path) = @_;
+	my $postgres = $install_path ? "$install_path/bin/postgres" : 'postgres';
+	my $known = `$postgres --describe-config`;
 	my $settings = join "\n", "shared_preload_libraries = 'tarn'", 'wal_level = logical',
 	  'max_wal_senders = 10', 'max_replication_slots = 10', 'max_worker_processes = 20',
 	  'fsync = off', 'autovacuum_naptime = 5s', 'log_min_messages = info', '';
@@ -42,14 +45,15 @@ sub settings
 	return $settings;
 }
 
-# A running cluster.  Options: conf (more lines of postgresql.conf), extension => 0, start => 0.
+# A running cluster.  Options: conf (more lines of postgresql.conf), extension => 0, start => 0, install_path, extra (of initdb).
 sub cluster
 {
 	my ($name, %options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $install_path = $options{install_path};
+	my $node = PostgreSQL::Test::Cluster->new($name, $install_path ? (install_path => $install_path) : ());
 
-	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ], allows_streaming => 'logical');
-	$node->append_conf('postgresql.conf', settings());
+	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8', @{ $options{extra} || [] } ], allows_streaming => 'logical');
+	$node->append_conf('postgresql.conf', settings($install_path));
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
 	return $node if defined $options{start} && !$options{start};
 	$node->start;
@@ -58,20 +62,20 @@ sub cluster
 	return $node;
 }
 
-# Starts versitygw over $s3_dir on a free port of the loopback; returns it and the port.
+# Starts versitygw over $s3_dir on a free port of $s3_host; returns it and the port.
 sub gateway
 {
 	my ($log, @flags) = @_;
 	my $program = ($ENV{TARN_BIN} ? "$ENV{TARN_BIN}/versitygw" : 'versitygw');
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	my $process = IPC::Run::start(
-		[ $program, '--port', "127.0.0.1:$port", '--access', $access, '--secret', $secret,
+		[ $program, '--port', "$s3_host:$port", '--access', $access, '--secret', $secret,
 			'--region', 'us-east-1', '--quiet', @flags, 'posix', $s3_dir ],
 		'<', \undef, '>', "$PostgreSQL::Test::Utils::log_path/$log", '2>&1');
 
 	foreach (1 .. 300)
 	{
-		my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+		my $socket = IO::Socket::INET->new(PeerAddr => $s3_host, PeerPort => $port);
 		return ($process, $port) if $socket;
 		usleep(100_000);
 	}
@@ -87,7 +91,7 @@ sub start_s3
 		mkdir "$s3_dir/$bucket" or die "mkdir: $!";
 		($s3, $s3_port) = gateway('versitygw.log', '--keep-alive');
 	}
-	return "http://127.0.0.1:$s3_port";
+	return "http://$s3_host:$s3_port";
 }
 
 # Another over the same bucket, for Arrow to write through: versitygw answers some requests on the
@@ -96,7 +100,7 @@ sub start_plain_s3
 {
 	start_s3();
 	($plain_s3, $plain_s3_port) = gateway('versitygw_plain.log') if !$plain_s3;
-	return "http://127.0.0.1:$plain_s3_port";
+	return "http://$s3_host:$plain_s3_port";
 }
 
 END
