@@ -36,7 +36,9 @@ _PG_init(void)
 	wal_alert_init();
 	if (process_shared_preload_libraries_in_progress)
 	{
-		launcher_init();
+		/* a server that pg_upgrade has started is not to write, into the lake or into slots */
+		if (!IsBinaryUpgrade)
+			launcher_init();
 		guard_init();
 	}
 }

@@ -145,7 +145,7 @@ api_check_bound(const Pipeline *p)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("pipeline \"%s\" was made in another database", p->name),
-			 errdetail("It came with a dump, a template or a copy of the server, and its original may still write into lake \"%s\".",
+			 errdetail("It came with a dump, a template, pg_upgrade or a copy of the server, and its original may still write into lake \"%s\".",
 					   p->lake_name),
 			 errhint("If the original runs no more, or the lake's server now names another warehouse, run SELECT tarn.take_over(%s).",
 					 quote_literal_cstr(p->name))));
