@@ -5,7 +5,7 @@
 #   OUT=dir              where objects go
 
 TOP := $(realpath $(dir $(lastword $(MAKEFILE_LIST)))..)
-ROOMS ?= base codec column store avro iceberg parquet vector keyindex
+ROOMS ?= base codec column store avro iceberg parquet vector keyindex wire
 
 SOURCES_base = $(filter-out %/privileged.c %/failpoint.c %/catalog_names.c,$(wildcard $(TOP)/src/base/*.c))
 SOURCES_codec = $(wildcard $(TOP)/src/codec/*.c)
@@ -16,6 +16,7 @@ SOURCES_iceberg = $(wildcard $(TOP)/src/iceberg/*.c)
 SOURCES_parquet = $(wildcard $(TOP)/src/parquet/*.c)
 SOURCES_vector = $(wildcard $(TOP)/src/vector/*.c)
 SOURCES_keyindex = $(wildcard $(TOP)/src/pipeline/keyindex*.c $(TOP)/src/pipeline/keyhash.c)
+SOURCES_wire = $(TOP)/src/pipeline/file_wire.c
 
 SOURCES = $(foreach room,$(ROOMS),$(SOURCES_$(room))) $(wildcard $(TOP)/test/shim/*.c)
 OBJECTS = $(patsubst $(TOP)/%.c,$(OUT)/%.o,$(SOURCES))

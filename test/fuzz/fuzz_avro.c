@@ -8,37 +8,28 @@
 #include "postgres.h"
 
 #include "avro/file.h"
-#include "utils/memutils.h"
+#include "fuzz.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
+static void
+read_file(const uint8 *data, size_t size)
+{
+	AvroFile   *f = avro_file_open(data, size, "fuzz");
+	MemoryContext context = CurrentMemoryContext;
+	MemoryContext datum_context = AllocSetContextCreate(context, "datum", ALLOCSET_DEFAULT_SIZES);
+
+	while (avro_file_more(f))
+	{
+		AvroValue	value;
+
+		MemoryContextSwitchTo(datum_context);
+		avro_file_next(f, &value);
+		MemoryContextSwitchTo(context);
+		MemoryContextReset(datum_context);
+	}
+}
 
 int
-LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	PG_TRY();
-	{
-		AvroFile   *f = avro_file_open(data, size, "fuzz");
-		MemoryContext datum_context = AllocSetContextCreate(context, "datum", ALLOCSET_DEFAULT_SIZES);
-
-		while (avro_file_more(f))
-		{
-			AvroValue	value;
-
-			MemoryContextSwitchTo(datum_context);
-			avro_file_next(f, &value);
-			MemoryContextSwitchTo(context);
-			MemoryContextReset(datum_context);
-		}
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return 0;
+	return fuzz_input(read_file, data, size);
 }

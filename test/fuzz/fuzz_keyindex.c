@@ -16,9 +16,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "utils/memutils.h"
-
 #include "base/hash.h"
+#include "fuzz.h"
 #include "pipeline/keyindex.h"
 #include "pipeline/keyindex_internal.h"
 
@@ -134,26 +133,17 @@ use_index(void)
 	keyindex_close(index);
 }
 
+static void
+use_files(const uint8 *data, size_t size)
+{
+	write_files(data, size);
+	use_index();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	MemoryContext context;
-
 	if (good[0].data == NULL)
 		prepare();
-	context = AllocSetContextCreate(TopMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		write_files(data, size);
-		use_index();
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(TopMemoryContext);
-	MemoryContextDelete(context);
-	return 0;
+	return fuzz_input(use_files, data, size);
 }

@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
+#include "fuzz.h"
 #include "iceberg/manifest.h"
-#include "utils/memutils.h"
-
-extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 
 static void
 read_manifest(const uint8 *data, size_t size)
@@ -33,25 +31,17 @@ read_list(const uint8 *data, size_t size)
 	iceberg_manifest_list_write(&buf, 1, -1, 1, manifests, n);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+static void
+read_either(const uint8 *data, size_t size)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
+	if (size > 0 && data[0] == 'L')
+		read_list(data + 1, size - 1);
+	else if (size > 0)
+		read_manifest(data + 1, size - 1);
+}
 
-	PG_TRY();
-	{
-		if (size > 0 && data[0] == 'L')
-			read_list(data + 1, size - 1);
-		else if (size > 0)
-			read_manifest(data + 1, size - 1);
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return 0;
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_input(read_either, data, size);
 }

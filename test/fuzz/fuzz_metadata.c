@@ -7,41 +7,33 @@
  */
 #include "postgres.h"
 
+#include "fuzz.h"
 #include "iceberg/metadata.h"
-#include "utils/memutils.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
-
-int
-LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+static void
+read_and_write(const uint8 *data, size_t size)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	IcebergMetadata *volatile m = NULL;
+	IcebergMetadata *m = iceberg_metadata_read((const char *) data, size, "fuzz");
+	StringInfo	first = makeStringInfo();
+	StringInfo	second = makeStringInfo();
 
+	/* no error may come of what was accepted before, and the form is stable */
 	PG_TRY();
 	{
-		m = iceberg_metadata_read((const char *) data, size, "fuzz");
+		iceberg_metadata_write(first, m);
+		iceberg_metadata_write(second, iceberg_metadata_read(first->data, (size_t) first->len, "again"));
 	}
 	PG_CATCH();
 	{
-		FlushErrorState();
+		abort();
 	}
 	PG_END_TRY();
-	if (m != NULL)
-	{
-		StringInfoData first;
-		StringInfoData second;
+	if (strcmp(first->data, second->data) != 0)
+		abort();
+}
 
-		/* no error may come of what was accepted before, and the form is stable */
-		initStringInfo(&first);
-		iceberg_metadata_write(&first, m);
-		initStringInfo(&second);
-		iceberg_metadata_write(&second, iceberg_metadata_read(first.data, first.len, "again"));
-		if (strcmp(first.data, second.data) != 0)
-			abort();
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return 0;
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_input(read_and_write, data, size);
 }

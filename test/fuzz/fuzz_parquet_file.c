@@ -12,12 +12,10 @@
  */
 #include "postgres.h"
 
+#include "fuzz.h"
 #include "parquet/assemble.h"
-#include "utils/memutils.h"
 
 #define MAX_ROWS 100000
-
-extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 
 static void
 fuzz_read(void *arg, uint64 offset, size_t size, void *buffer)
@@ -153,21 +151,7 @@ read_file(const uint8 *data, size_t size)
 }
 
 int
-LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	PG_TRY();
-	{
-		read_file(data, size);
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return 0;
+	return fuzz_input(read_file, data, size);
 }

@@ -10,10 +10,8 @@
  */
 #include "postgres.h"
 
+#include "fuzz.h"
 #include "parquet/decode.h"
-#include "utils/memutils.h"
-
-extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
 
 static void
 decode(int choice, uint32 n, uint32 width, const ParquetBlock *in)
@@ -64,33 +62,24 @@ decode(int choice, uint32 n, uint32 width, const ParquetBlock *in)
 	}
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
+static void
+decode_page(const uint8 *data, size_t size)
 {
 	ParquetPlace place = {.file = "fuzz", .column = "c"};
 	ParquetBlock block = {.place = &place};
-	MemoryContext context;
-	MemoryContext old;
 	uint8	   *copy;
 
 	if (size < 3)
-		return 0;
-	context = AllocSetContextCreate(CurrentMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
+		return;
 	copy = palloc0(size + PARQUET_PADDING);
 	memcpy(copy, data + 3, size - 3);
 	block.data = copy;
 	block.size = size - 3;
-	PG_TRY();
-	{
-		decode(data[0] % 12, data[1] * 5, data[2], &block);
-	}
-	PG_CATCH();
-	{
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return 0;
+	decode(data[0] % 12, data[1] * 5, data[2], &block);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_input(decode_page, data, size);
 }

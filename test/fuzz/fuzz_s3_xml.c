@@ -9,10 +9,8 @@
 #include "postgres.h"
 
 #include "base/utf8.h"
+#include "fuzz.h"
 #include "store/s3_xml.h"
-#include "utils/memutils.h"
-
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
 check_text(const char *text)
@@ -56,18 +54,18 @@ take_apart(const char *document, size_t size)
 	}
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void
+read_document(const uint8 *data, size_t size)
 {
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "fuzz", ALLOCSET_DEFAULT_SIZES);
-	char	   *document;
+	char	   *document = palloc(size + 1);
 
-	MemoryContextSwitchTo(context);
-	document = palloc(size + 1);
 	memcpy(document, data, size);
 	document[size] = '\0';
 	take_apart(document, size);
-	MemoryContextSwitchTo(TopMemoryContext);
-	MemoryContextDelete(context);
-	return 0;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_input(read_document, data, size);
 }

@@ -86,7 +86,8 @@ test_write(void)
 {
 	static const char *const texts[] = {
 		"{}", "[]", "null", "[1,2.50,-3e7]", "{\"a\":{\"b\":[{}]},\"c\":\"x\"}",
-		"\"\\u0001\\n\\t\\r\\\"\\\\\303\244\"", "{\"\":true,\"b\":false}"
+		"\"\\u0001\\n\\t\\r\\\"\\\\\303\244\"", "{\"\":true,\"b\":false}",
+		"{\"pipeline\":\"p\",\"system-identifier\":\"7\",\"timeline\":1,\"token\":\"t\",\"previous\":null,\"position\":3}"
 	};
 	JsonWriter	w;
 	StringInfo	out = makeStringInfo();

@@ -161,6 +161,7 @@ test_one_file(void)
 	iceberg_delete_writer_finish(w, &file);
 	is_str(file.referenced_data_file, path_of(3), "the data file it is for");
 	is_int(file.record_count, 3, "its rows");
+	tap_corpus("fuzz_deletes", "one", out.data, (size_t) out.len);
 
 	w = iceberg_delete_writer_open(&options, append, &out);
 	iceberg_delete_writer_add(w, path_of(3), positions, 3);
