@@ -296,3 +296,9 @@ lake_table_files(const LakeTable *t)
 {
 	return t->snapshot == NULL ? 0 : summary_number(t, "total-data-files");
 }
+
+int64
+lake_table_bytes(const LakeTable *t)
+{
+	return t->snapshot == NULL ? 0 : summary_number(t, "total-files-size");
+}

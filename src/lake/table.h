@@ -106,8 +106,9 @@ extern int	lake_table_remove_all(Lake *lake, const char *location);
 extern void lake_data_file(IcebergDataFile *file, const char *path,
 						   const IcebergSchema *schema, const ParquetFileSummary *summary);
 
-/* Live rows and files by the snapshot's summary; -1 unknown. */
+/* Live rows, data files, and bytes of data and delete files by the snapshot's summary; -1 unknown. */
 extern int64 lake_table_rows(const LakeTable *t);
 extern int64 lake_table_files(const LakeTable *t);
+extern int64 lake_table_bytes(const LakeTable *t);
 
 #endif							/* TARN_LAKE_TABLE_H */

@@ -548,6 +548,7 @@ sink_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 		{
 			truncate_table(batch, t);
 			batch->pipeline->state->truncates++;
+			t->work.truncates++;
 		}
 	}
 }

@@ -145,7 +145,13 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	if (b->truncated)
 		lake_change_drop_all(change);
 	foreach(lc, b->files)
-		lake_change_add(change, lfirst(lc));
+	{
+		const IcebergDataFile *file = lfirst(lc);
+
+		lake_change_add(change, file);
+		t->work.files++;
+		t->work.bytes += file->file_size;
+	}
 	if (t->reshaped)
 		shape_change_lake(t, change, t->shape->lsn);
 	add_summary(change, batch->pipeline, lsn);
@@ -183,7 +189,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 		PipelineTable *t = tables[i].table;
 		TableState	state = t->state == TABLE_CATCHUP && pipeline_caught_up(p, t, upto) ? TABLE_LIVE : t->state;
 
-		registry_table_progress(p->id, t, state, upto, lake_table_rows(to[i]), lake_table_files(to[i]));
+		registry_table_progress(p->id, t, state, upto, to[i]);
 	}
 	foreach(lc, p->tables)
 	{
@@ -218,6 +224,7 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 		t->lake->name = t->name;
 		if (t->index)
 			keyindex_settle(t->index);
+		memset(&t->work, 0, sizeof(t->work));
 	}
 	foreach(lc, p->tables)
 	{
@@ -329,7 +336,7 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
 	lake_commit(&lake, &after, 1);
 	if (t->new_schema)
 		evolve_rename(p, list_make1(t));
-	registry_copy_end(p->id, t->relid, lsn, lake_table_rows(after), lake_table_files(after));
+	registry_copy_end(p->id, t->relid, lsn, after);
 	registry_add_garbage(p->lake_name, garbage);
 	pipeline_commit();
 	FAILPOINT("copy-after-commit");

@@ -84,6 +84,17 @@ typedef struct TableColumn
 typedef struct TableBatch TableBatch;	/* batch.h */
 typedef struct TableShape TableShape;	/* shape.h */
 
+/* What was done to a table in the lake. */
+typedef struct TableWork
+{
+	int64		inserts;
+	int64		updates;
+	int64		deletes;
+	int64		truncates;
+	int64		files;			/* data and delete files that were written */
+	int64		bytes;
+} TableWork;
+
 typedef struct PipelineTable
 {
 	Oid			relid;
@@ -113,6 +124,7 @@ typedef struct PipelineTable
 	KeyIndex   *index;			/* opened at the first need */
 	bool		index_fresh;	/* rebuilt by this process */
 	TableBatch *batch;			/* changes since the last commit; NULL: none */
+	TableWork	work;			/* not on record yet */
 
 	/* set while decoding, for the next flush */
 	char	   *stop_error;		/* to be stopped */

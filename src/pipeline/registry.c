@@ -350,16 +350,19 @@ registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token)
 }
 
 void
-registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files)
+registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake)
 {
-	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID};
+	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID, INT8OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), LSNGetDatum(lsn),
-	Int64GetDatum(rows), Int64GetDatum(files)};
+		Int64GetDatum(lake_table_rows(lake)), Int64GetDatum(lake_table_files(lake)),
+	Int64GetDatum(lake_table_bytes(lake))};
 
 	execute_write("UPDATE tarn.pipeline_table SET state = 'catchup', lsn = $3, copy_token = NULL, "
-				  "row_count = $4, file_count = $5, error = NULL, error_at = NULL "
+				  "row_count = $4, file_count = $5, byte_count = $6, files_written = files_written + $5, "
+				  "bytes_written = bytes_written + $6, copies = copies + 1, last_copy = pg_catalog.now(), "
+				  "error = NULL, error_at = NULL "
 				  "WHERE pipeline_id = $1 AND relid = $2 AND state = 'copy'",
-				  5, types, values, NULL, SPI_OK_UPDATE, 1);
+				  6, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void
@@ -481,16 +484,23 @@ registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn)
 
 void
 registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState state,
-						XLogRecPtr lsn, int64 rows, int64 files)
+						XLogRecPtr lsn, const LakeTable *lake)
 {
-	Oid			types[] = {INT4OID, OIDOID, TEXTOID, LSNOID, INT8OID, INT8OID};
+	Oid			types[] = {INT4OID, OIDOID, TEXTOID, LSNOID, INT8OID, INT8OID, INT8OID,
+	INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(t->relid),
 		CStringGetTextDatum(table_state_names[state]), LSNGetDatum(lsn),
-	Int64GetDatum(rows), Int64GetDatum(files)};
+		Int64GetDatum(lake_table_rows(lake)), Int64GetDatum(lake_table_files(lake)),
+		Int64GetDatum(lake_table_bytes(lake)), Int64GetDatum(t->work.inserts), Int64GetDatum(t->work.updates),
+		Int64GetDatum(t->work.deletes), Int64GetDatum(t->work.truncates), Int64GetDatum(t->work.files),
+	Int64GetDatum(t->work.bytes)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4, row_count = $5, file_count = $6 "
+	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4, row_count = $5, "
+				  "file_count = $6, byte_count = $7, inserts = inserts + $8, updates = updates + $9, "
+				  "deletes = deletes + $10, truncates = truncates + $11, files_written = files_written + $12, "
+				  "bytes_written = bytes_written + $13, last_flush = pg_catalog.now() "
 				  "WHERE pipeline_id = $1 AND relid = $2",
-				  6, types, values, NULL, SPI_OK_UPDATE, 1);
+				  lengthof(values), types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void

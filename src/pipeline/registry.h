@@ -76,7 +76,7 @@ extern void registry_advance(const Pipeline *p, XLogRecPtr lsn);
 
 /* Progress; each changes one row. */
 extern void registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token);
-extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
+extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake);
 extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
 
 /*
@@ -104,8 +104,10 @@ extern void registry_forget_table(int32 pipeline_id, Oid relid);
  */
 extern void registry_flush(Pipeline *p, XLogRecPtr lsn, const char *new_token);
 extern void registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn);
+
+/* A flush that changed its lake table to `lake`: t->work is added to what is on record. */
 extern void registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState state,
-									XLogRecPtr lsn, int64 rows, int64 files);
+									XLogRecPtr lsn, const LakeTable *lake);
 
 /* Another token for the flush to come, once what the last one left behind is removed. */
 extern void registry_change_token(Pipeline *p);

@@ -157,6 +157,7 @@ pipeline_table_close(PipelineTable *t)
 	t->shape = NULL;
 	t->columns = NULL;
 	t->ncolumns = t->nkeys = 0;
+	memset(&t->work, 0, sizeof(t->work));
 	t->stop_error = t->copy_reason = t->new_schema = t->new_table = NULL;
 	t->keep_batch = t->reshaped = t->rekeyed = false;
 	t->rewritten = InvalidTransactionId;

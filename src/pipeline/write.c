@@ -293,6 +293,9 @@ reset_buffers(Batch *batch, PipelineTable *t)
 	p->state->inserts += b->inserts;
 	p->state->updates += b->updates;
 	p->state->deletes += b->deletes;
+	t->work.inserts += b->inserts;
+	t->work.updates += b->updates;
+	t->work.deletes += b->deletes;
 	b->inserts = b->updates = b->deletes = 0;
 	batch_buffers_reset(batch, t);
 }

@@ -88,6 +88,28 @@ sql('CREATE TABLE u (id int PRIMARY KEY, v text); INSERT INTO u SELECT i, md5(i:
 TarnTest::mirror($node, 'p', tables => [ 't', 'u' ], arguments => "flush_interval => '200 ms'");
 TarnTest::wait_live($node, 'p');
 in_sync('at the start');
+
+# Counters of a table: what was applied, which a crash neither loses nor counts twice
+sub counters
+{
+	my ($table) = @_;
+
+	return sql("SELECT concat_ws(' ', inserts, updates, deletes, truncates, copies) FROM tarn.tables WHERE \"table\" = '$table'");
+}
+is(counters('u'), '0 0 0 0 1', 'counters: a copy');
+sql("INSERT INTO u SELECT i, 'new' FROM generate_series(1001, 1010) i; UPDATE u SET v = 'x' WHERE id <= 5; DELETE FROM u WHERE id > 1008; BEGIN; INSERT INTO u VALUES (7777, ''); ROLLBACK");
+in_sync('changes');
+is(counters('u'), '10 5 2 0 1', 'counters: changes');
+is(counters('t'), '0 0 0 0 1', 'of another table');
+is(sql(q{SELECT files_written >= 2 AND bytes_written > bytes / 2 AND bytes > 0 AND last_flush > last_copy AND last_flush > now() - interval '1 min' FROM tarn.tables WHERE "table" = 'u'}), 't', 'files, bytes and times');
+sql("INSERT INTO u VALUES (5000, 'once')");
+$node->stop('immediate');
+$node->start;
+in_sync('after a crash');
+is(counters('u'), '11 5 2 0 1', 'counters: a crash');
+sql("TRUNCATE u; INSERT INTO u SELECT i, md5(i::text) FROM generate_series(1, 1000) i; SELECT tarn.flush('p'); SELECT tarn.resync('p', 'u')");
+$node->poll_query_until($db, q{SELECT copies = 2 AND state = 'live' FROM tarn.tables WHERE "table" = 'u'}) or die 'no resync';
+is(counters('u'), '1011 5 2 1 2', 'counters: a truncate, and another copy');
 sql('CREATE DATABASE elsewhere');
 sql('CREATE TABLE noise (v text)', 'elsewhere');
 
