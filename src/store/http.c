@@ -39,6 +39,7 @@ struct HttpTransfer
 	HttpResponse response;
 	struct curl_slist *headers;
 	bool		done;
+	bool		refused;		/* no address to connect to: see http_address.c */
 	CURLcode	code;			/* when done */
 	size_t		allocated;		/* of response.body */
 	char		error[CURL_ERROR_SIZE];
@@ -263,6 +264,7 @@ set_options(Transfer *t)
 #else
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
+	http_check_addresses(easy, &t->refused);
 	if (t->http->ca_file != NULL)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, t->http->ca_file);
 }
@@ -337,8 +339,10 @@ finish_response(Transfer *t)
 	response->status = (int) status;
 	response->content_length = length > 0 ? (uint64) length : 0;
 	response->complete = t->code == CURLE_OK;
-	response->transient = is_transient(t->code);
-	if (t->code != CURLE_OK)
+	response->transient = is_transient(t->code) && !t->refused;
+	if (t->code != CURLE_OK && t->refused)
+		strlcpy(response->failure, "the address is a link-local one", sizeof(response->failure));
+	else if (t->code != CURLE_OK)
 		strlcpy(response->failure, *t->error ? t->error : curl_easy_strerror(t->code),
 				sizeof(response->failure));
 }

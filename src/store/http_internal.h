@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * http_internal.h
- *	  Between http.c (requests and replies) and http_events.c (waiting).
+ *	  Between http.c (requests and replies), http_events.c (waiting) and
+ *	  http_address.c (where to).
  *
  *-------------------------------------------------------------------------
  */
@@ -53,5 +54,8 @@ extern void http_wait_events(Http *http);
 
 /* Lets libcurl work on what has happened, without sleeping. */
 extern void http_poll_events(Http *http);
+
+/* A transfer connects to no link-local address; *refused, which lives as long, says that it would have. */
+extern void http_check_addresses(CURL *easy, bool *refused);
 
 #endif							/* TARN_STORE_HTTP_INTERNAL_H */

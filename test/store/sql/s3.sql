@@ -128,6 +128,13 @@ SET tarn_store_test.endpoint = 'http://user@host';
 SELECT try($$ SELECT store_check(root()) $$);
 SET tarn_store_test.endpoint = 'http://host/path';
 SELECT try($$ SELECT store_check(root()) $$);
+-- an address that only this machine can reach
+SET tarn_store_test.endpoint = 'http://169.254.169.254';
+SELECT try($$ SELECT store_get(root(), root() || '/a/small') $$);
+SET tarn_store_test.endpoint = 'http://[fe80::1]:7070';
+SELECT try($$ SELECT store_get(root(), root() || '/a/small') $$);
+SET tarn_store_test.endpoint = 'http://[::ffff:169.254.169.254]';
+SELECT try($$ SELECT store_get(root(), root() || '/a/small') $$);
 -- nobody listens there: tried again for a while, and cancelled at once
 SET tarn_store_test.endpoint = 'http://127.0.0.1:1';
 SELECT try($$ SELECT store_get(root(), root() || '/a/small') $$);
