@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use Compress::Raw::Zlib;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use PostgreSQL::Test::Cluster;
@@ -88,6 +89,97 @@ like(as('reader', 'SELECT * FROM lake.orders'), qr/permission denied for foreign
 sql("GRANT SELECT ON lake.orders TO reader");
 sql("CREATE USER MAPPING FOR reader SERVER lake " . TarnTest::mapping_options());
 is(as('reader', 'SELECT * FROM lake.orders'), '1|one', 'with it, rows');
+
+# A lake whose files name files elsewhere: no path leaves the warehouse, whichever file has it
+sub varint
+{
+	my ($n) = @_;
+	my $out = '';
+
+	for ($n *= 2; $n > 127; $n >>= 7)
+	{
+		$out .= chr($n & 127 | 128);
+	}
+	return $out . chr($n);
+}
+
+sub read_varint
+{
+	my ($data, $at) = @_;
+
+	for (my ($n, $shift) = (0, 0);; $shift += 7)
+	{
+		my $byte = ord(substr($data, $$at++, 1));
+		$n |= ($byte & 127) << $shift;
+		return $n >> 1 if $byte < 128;
+	}
+}
+
+# An Avro file with some bytes replaced by as many.
+sub edit_avro
+{
+	my ($path, $from, $to) = @_;
+	my $file = slurp_file($path);
+	my $sync = substr($file, -16);
+	my $at = index($file, $sync) + 16;
+	my $out = substr($file, 0, $at);
+
+	while ($at < length($file))
+	{
+		my $rows = read_varint($file, \$at);
+		my $size = read_varint($file, \$at);
+		my ($block, $data, $packed) = (substr($file, $at, $size), '', '');
+
+		Compress::Raw::Zlib::Inflate->new(-WindowBits => -15)->inflate($block, $data);
+		$data =~ s/\Q$from\E/$to/g;
+		my $deflate = Compress::Raw::Zlib::Deflate->new(-WindowBits => -15, -AppendOutput => 1);
+		$deflate->deflate($data, $packed);
+		$deflate->flush($packed);
+		$out .= varint($rows) . varint(length($packed)) . $packed . $sync;
+		$at += $size + 16;
+	}
+	open my $handle, '>:raw', $path or die "$path: $!";
+	print $handle $out;
+	close $handle;
+	return;
+}
+
+SKIP:
+{
+	skip 'the warehouse is not a directory', 5 if $TarnTest::store ne 'file';
+	my $lake = substr($warehouse, 7);
+	my $evil = $lake =~ s/lake$/evil/r;
+	my $metadata = sql("SELECT substr(metadata_location, 8) FROM tarn_catalog.iceberg_tables WHERE table_name = 'orders'");
+	my $copy = $metadata =~ s/^\Q$lake\E/$evil/r;
+
+	system_or_bail('cp', '-r', $lake, $evil);
+	sql("CREATE SERVER evil FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 'file://$evil')");
+	sql("INSERT INTO tarn_catalog.iceberg_tables SELECT 'evil', table_namespace, table_name, metadata_location, NULL, iceberg_type FROM tarn_catalog.iceberg_tables WHERE table_name = 'orders'");
+	sql("CREATE SCHEMA evil; CREATE FOREIGN TABLE evil.orders (id int) SERVER evil OPTIONS (namespace 'shop')");
+	my $rows = sql('SELECT count(*) FROM lake.orders');
+	my $outside = sub {
+		my ($what) = @_;
+		my ($code, $out, $err) = $node->psql($db, 'SELECT * FROM evil.orders');
+
+		like($err, qr/cannot use "file:\/\/\Q$lake\E\/.*lies outside the warehouse "file:\/\/\Q$evil\E"/, "$what elsewhere");
+	};
+	$outside->('metadata');
+	sql("UPDATE tarn_catalog.iceberg_tables SET metadata_location = 'file://$copy' WHERE catalog_name = 'evil'");
+	my $json = slurp_file($copy) =~ s/\Q$lake\E/$evil/gr;
+	open my $handle, '>:raw', $copy or die "$copy: $!";
+	print $handle $json =~ s/("manifest-list":\s*"file:\/\/)\Q$evil\E/$1$lake/gr;
+	close $handle;
+	$outside->('a manifest list');
+	open $handle, '>:raw', $copy or die "$copy: $!";
+	print $handle $json;
+	close $handle;
+	$outside->('a manifest');
+	edit_avro($_, "file://$lake", "file://$evil") foreach glob("$evil/*/*/metadata/snap-*.avro");
+	$outside->('a data file');
+	edit_avro($_, "file://$lake", "file://$evil") foreach grep { !/\/snap-/ } glob("$evil/*/*/metadata/*.avro");
+	is(sql('SELECT count(*) FROM evil.orders'), $rows, 'with all of them inside it is read');
+	sql('DROP SCHEMA evil CASCADE; DROP SERVER evil; DELETE FROM tarn_catalog.iceberg_tables WHERE catalog_name = $$evil$$');
+}
 
 # Rights that go: what needs them stops, and says so
 as('dba', "INSERT INTO shop.orders VALUES (2, 'two')");
