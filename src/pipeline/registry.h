@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * registry.h
- *	  The rows of tarn.pipeline and tarn.pipeline_table.
+ *	  The rows of tarn.pipeline, tarn.pipeline_table and tarn.garbage: read in
+ *	  registry.c, changed in registry_write.c and registry_garbage.c.
  *
  * All calls are made inside a transaction; writes happen as the extension's
  * owner.  What a function returns lives in the current memory context.
