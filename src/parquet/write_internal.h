@@ -10,7 +10,7 @@
  *	 2. choice of encoding from a sample, and the dictionary when it pays
  *		(encoding_choice.c, dictionary.c)
  *	 3. pages: levels, encoded values, compression, CRC, header, statistics
- *		(chunk_write.c with bit_pack.c, value_encode.c, delta_encode.c,
+ *		(chunk_write.c and chunk_meta.c with bit_pack.c, value_encode.c, delta_encode.c,
  *		statistics.c)
  *
  * Rows come by writer_append.c, row_group_write.c puts the chunks of a row
