@@ -13,7 +13,8 @@ use Time::HiRes qw(usleep);
 
 my $db = 'postgres';
 my $node = TarnTest::cluster('user_types', conf => "log_statement = none\ntarn.garbage_grace = 0\n");
-TarnTest::create_lake($node);
+my $warehouse = TarnTest::create_lake($node);
+my $directory = TarnTest::directory($warehouse);
 
 sub sql
 {
@@ -36,7 +37,7 @@ sub parts
 	return sql(<<SQL);
 SELECT string_agg(format('%s:%s', p->>'id', p->>'name'), ' ' ORDER BY n)
 FROM tarn_catalog.iceberg_tables i,
-	LATERAL (SELECT pg_read_file(substr(i.metadata_location, 8))::jsonb AS m) m,
+	LATERAL (SELECT pg_read_file(replace(i.metadata_location, '$warehouse', '$directory'))::jsonb AS m) m,
 	LATERAL jsonb_array_elements(m->'schemas') s,
 	LATERAL jsonb_array_elements(s->'fields') f,
 	LATERAL jsonb_array_elements(coalesce(f->'type'->'fields', f->'type'->'element'->'fields')) WITH ORDINALITY p(p, n)
