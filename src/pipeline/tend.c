@@ -35,9 +35,14 @@
 #include "pipeline/tables.h"
 #include "pipeline/tend.h"
 
-/* Publications are looked at so often after a hint, and without one. */
+/*
+ * Publications are looked at so often after a hint, and without one; less
+ * often when there are so many tables that the looking would be felt.
+ */
 #define SYNC_HINTED_MS 500
 #define SYNC_MS 30000
+#define SYNC_MS_MAX 120000
+#define SYNC_SHARE 4000			/* times as long as it takes */
 
 #define COPY_RETRY_FIRST_MS 500
 #define COPY_RETRY_MAX_MS 60000
@@ -46,6 +51,7 @@ static bool hinted = false;
 static bool callbacks = false;
 static TimestampTz last_look = 0;
 static TimestampTz last_sync = 0;
+static long sync_took_ms = 0;
 
 static BackgroundWorkerHandle *copier = NULL;
 static int	copy_failures = 0;
@@ -437,6 +443,12 @@ tend_copies(Pipeline *p)
 	return false;
 }
 
+static bool
+sync_due(void)
+{
+	return hinted || elapsed(last_sync, (int) Max(SYNC_MS, Min(sync_took_ms * SYNC_SHARE, SYNC_MS_MAX)));
+}
+
 TendResult
 tend_tables(Pipeline *p, bool reload)
 {
@@ -450,8 +462,9 @@ tend_tables(Pipeline *p, bool reload)
 		CommitTransactionCommand();
 		last_look = GetCurrentTimestamp();
 	}
-	if (reload || hinted || elapsed(last_sync, SYNC_MS))
+	if (reload || sync_due())
 	{
+		TimestampTz start = GetCurrentTimestamp();
 		Pipeline   *fresh;
 		bool		renew;
 
@@ -471,6 +484,7 @@ tend_tables(Pipeline *p, bool reload)
 			return TEND_RENEW;
 		restart |= sync_tables(p);
 		restart |= stop_forbidden(p) || reload;
+		sync_took_ms = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
 	}
 	return restart ? TEND_RESTART : TEND_NOTHING;
 }

@@ -22,6 +22,7 @@
 #include "pipeline/upkeep.h"
 
 #define GARBAGE_EVERY_MS 5000
+#define GARBAGE_IDLE_MS 20000	/* when nothing was committed since */
 #define GARBAGE_FILES 1000
 
 static TimestampTz last_garbage = 0;
@@ -70,7 +71,8 @@ upkeep_idle(Pipeline *p, bool idle)
 		if (t->index && t->batch == NULL)
 			more |= keyindex_merge(t->index);
 	}
-	if (idle && TimestampDifferenceExceeds(last_garbage, GetCurrentTimestamp(), GARBAGE_EVERY_MS))
+	if (idle && TimestampDifferenceExceeds(last_garbage, GetCurrentTimestamp(),
+										   p->last_commit > last_garbage ? GARBAGE_EVERY_MS : GARBAGE_IDLE_MS))
 	{
 		last_garbage = GetCurrentTimestamp();
 		more |= remove_garbage(p);
