@@ -89,6 +89,12 @@ def update_in_transactions(server, updates, rows, per_transaction):
     server.sql("RESET enable_hashjoin; RESET enable_mergejoin; RESET enable_seqscan; RESET synchronous_commit")
 
 
+def digest(server, table):
+    """Number and sums of hashes of the rows: for tables too large to subtract."""
+    return server.sql(f"SELECT count(*), sum(hashtextextended(t::text, 1)), sum(hashtextextended(t::text, 2)) "
+                      f"FROM {table} t")
+
+
 def differences(server, table="li"):
     """Rows that differ between a source table and its lake table."""
     return server.value(f"""SELECT count(*) FROM (

@@ -4,6 +4,7 @@ import os
 import pwd
 import re
 import subprocess
+import threading
 import time
 
 import psycopg2
@@ -248,3 +249,64 @@ class Process:
 
     def private_mb(self):
         return self.status_mb("RssAnon")
+
+    def segment_mb(self):
+        """Dynamic shared memory it has mapped, whether it was touched or not."""
+        sizes = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) .* /dev/shm/PostgreSQL", self.read("maps"), re.M)
+        return sum(int(end, 16) - int(start, 16) for start, end in sizes) / 1024 ** 2
+
+    def children(self, name):
+        """Processes of the same server whose title has this in it."""
+        found = []
+        for pid in os.listdir("/proc"):
+            try:
+                if pid.isdigit() and name in Process(pid).read("cmdline") and self.parent() == Process(pid).parent():
+                    found.append(Process(int(pid)))
+            except OSError:
+                pass
+        return found
+
+    def parent(self):
+        return int(re.search(r"^PPid:\s+(\d+)", self.read("status"), re.M).group(1))
+
+
+class MemoryWatch(threading.Thread):
+    """Samples the memory of a pipeline's own: worker, encoder, what they share.
+
+    Private memory is what counts; shared buffers are the server's, and pages
+    of files that are mapped are the system's to take.
+    """
+
+    def __init__(self, worker_pid):
+        super().__init__(daemon=True)
+        self.worker = Process(worker_pid)
+        self.peak = {"worker": 0.0, "encoder": 0.0, "together": 0.0}
+        self.stopping = False
+
+    def run(self):
+        encoders = []
+        looked = 0.0
+        while not self.stopping:
+            try:
+                if time.monotonic() - looked > 0.5:
+                    encoders = self.worker.children("tarn encoder")
+                    segment = self.worker.segment_mb()
+                    looked = time.monotonic()
+                worker = self.worker.private_mb()
+            except (OSError, AttributeError):
+                return
+            encoder = 0.0
+            for e in encoders:
+                try:
+                    encoder += e.private_mb()
+                except (OSError, AttributeError):
+                    encoders = []
+            for name, value in (("worker", worker), ("encoder", encoder), ("together", worker + encoder + segment)):
+                self.peak[name] = max(self.peak[name], value)
+            time.sleep(0.005)
+
+    def stop(self):
+        """The peaks, in MB."""
+        self.stopping = True
+        self.join()
+        return self.peak

@@ -218,14 +218,15 @@ enter_fence(void)
 }
 
 /*
- * Half for transactions that are still open (what is beyond goes to disk), a
- * third for column buffers, a sixth for the encoder's slots.  With too little
- * for an encoder, three eighths for buffers, and the rest is for encoding.
+ * Three eighths for transactions that are still open (what is beyond goes to
+ * disk; the heap has a third more, which PostgreSQL does not count), a third
+ * for column buffers, a sixth for the encoder's slots.  With too little for an
+ * encoder, three eighths for buffers, and the rest is for encoding.
  */
 static void
 divide_memory(size_t *batch_limit)
 {
-	int64		open_transactions = pipeline->memory_limit / 2;
+	int64		open_transactions = pipeline->memory_limit / 8 * 3;
 
 	session_keep_memory(pipeline->memory_limit);
 	SetConfigOption("logical_decoding_work_mem",
