@@ -337,9 +337,9 @@ sub strike
 	TarnCrash::start($node) if !TarnCrash::running($node);
 	ok($struck, "$action at $point, passage $passage") or return;
 
-	# no state in between is visible
+	# no state in between is visible; a resync of the pipeline replaces one table after the other
 	is(patiently('SELECT (SELECT sum(n) FROM lake.acc) + (SELECT sum(n) FROM lake.other)'), '200000',
-		"$action at $point: the lake is at a commit boundary");
+		"$action at $point: the lake is at a commit boundary") if $do != \&by_resync;
 	patiently("SELECT tarn.resume('p')");
 	load();
 	stop_load();
