@@ -192,6 +192,11 @@ CREATE FUNCTION tarn.take_over(pipeline name)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tarn_take_over' LANGUAGE C VOLATILE STRICT;
 
+-- Brings the lake tables of a pipeline, or one, back to their state at a position, and goes on from there without a copy.
+CREATE FUNCTION tarn.rollback_lake(pipeline name, lsn pg_lsn DEFAULT NULL, source regclass DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_rollback_lake' LANGUAGE C VOLATILE;
+
 -- How files of one table are written: '{codec=lz4, encoding=compact}'.
 CREATE FUNCTION tarn.set_table_options(pipeline name, source regclass, options text[])
 RETURNS void

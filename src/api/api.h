@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "pipeline/pipeline.h"
+#include "pipeline/state.h"
 
 /* Fails with the line to add when the library was not loaded at server start. */
 extern void api_check_loaded(void);
@@ -42,6 +43,15 @@ extern void api_scout_at_commit(void);
 
 /* The same, and a back-off of this pipeline ends. */
 extern void api_start_at_commit(int32 id);
+
+/*
+ * Stops the worker, before something is changed under it.  The launcher
+ * starts it again when the transaction ends, if the pipeline is enabled then.
+ */
+extern void api_stop_worker(PipelineState *state, const char *name);
+
+/* The pipeline's table that is meant; an error when it has none of the kind. */
+extern PipelineTable *api_find_mirrored(const Pipeline *p, Oid relid);
 
 /* A pipeline that the current user may manage. */
 extern Pipeline *api_pipeline_for_owner(const char *name);

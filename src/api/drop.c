@@ -93,13 +93,9 @@ at_end(XactEvent event, void *arg)
 		remove_files(drop);
 }
 
-/*
- * Stops the worker before its files go; an abort makes the launcher start it
- * again.  A scout that was sent before may start it once more: so it is asked
- * until it is gone.
- */
-static void
-stop_worker(PipelineState *state, const char *name)
+/* A scout that was sent before may start it once more: so it is asked until it is gone. */
+void
+api_stop_worker(PipelineState *state, const char *name)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LET_GO_MS);
 
@@ -165,7 +161,7 @@ tarn_drop_pipeline(PG_FUNCTION_ARGS)
 		PreventInTransactionBlock(true, "tarn.drop_pipeline(drop_data => true)");
 		api_check_bound(p);
 		if (state)
-			stop_worker(state, name);
+			api_stop_worker(state, name);
 		drop_lake_tables(p);
 	}
 	privileged_begin(&scope);

@@ -30,9 +30,8 @@ PG_FUNCTION_INFO_V1(tarn_resume_table);
 PG_FUNCTION_INFO_V1(tarn_resync);
 PG_FUNCTION_INFO_V1(tarn_resync_table);
 
-/* The pipeline's table that is meant; an error when it has none of the kind. */
-static PipelineTable *
-find_mirrored(const Pipeline *p, Oid relid)
+PipelineTable *
+api_find_mirrored(const Pipeline *p, Oid relid)
 {
 	PipelineTable *t = pipeline_find_table(p, relid);
 	char	   *name = get_rel_name(relid);
@@ -60,7 +59,7 @@ tarn_set_table_options(PG_FUNCTION_ARGS)
 	Datum		values[3];
 
 	registry_check_options(api_array_list(PG_GETARG_ARRAYTYPE_P(2), "options"));
-	t = find_mirrored(p, PG_GETARG_OID(1));
+	t = api_find_mirrored(p, PG_GETARG_OID(1));
 	values[0] = Int32GetDatum(p->id);
 	values[1] = ObjectIdGetDatum(t->relid);
 	values[2] = PG_GETARG_DATUM(2);
@@ -78,7 +77,7 @@ Datum
 tarn_skip(PG_FUNCTION_ARGS)
 {
 	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
-	PipelineTable *t = find_mirrored(p, PG_GETARG_OID(1));
+	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	registry_skip_table(p->id, t->relid);
 	api_scout_at_commit();
@@ -90,7 +89,7 @@ Datum
 tarn_resume_table(PG_FUNCTION_ARGS)
 {
 	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
-	PipelineTable *t = find_mirrored(p, PG_GETARG_OID(1));
+	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	api_check_bound(p);
 	if (t->state == TABLE_SKIPPED || t->state == TABLE_STOPPED)
@@ -104,7 +103,7 @@ Datum
 tarn_resync_table(PG_FUNCTION_ARGS)
 {
 	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
-	PipelineTable *t = find_mirrored(p, PG_GETARG_OID(1));
+	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	api_check_bound(p);
 	(void) registry_copy_anew(p->id, t->relid, "tarn.resync");

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * cleanup.c
- *	  Removing files of a table: what a token left behind, and everything.
+ *	  Files of a table that may go: what a token left behind, what nothing
+ *	  references, and everything.
  *
  * A listing only ever tells what could be removed; what may be removed is
  * decided by the table's metadata: all files that any retained snapshot
@@ -69,11 +70,11 @@ add_listed(const char *name, uint64 size, void *arg)
 	return true;
 }
 
-static void
+/* Takes a file out of the candidates; false: it was none. */
+static bool
 keep(FileSet *set, const char *name)
 {
-	if (name != NULL)
-		(void) hash_search(set->names, &name, HASH_REMOVE, NULL);
+	return name != NULL && hash_search(set->names, &name, HASH_REMOVE, NULL) != NULL;
 }
 
 static int
@@ -95,13 +96,18 @@ remove_files(FileSet *set, Store *store)
 	return n;
 }
 
-/* Takes a manifest's files out of the candidates. */
+/* Takes a manifest's files out of the candidates.  A snapshot from before may have expired: then they are gone. */
 static void
-keep_entries(FileSet *set, const IcebergIo *io, const IcebergManifest *manifest)
+keep_entries(FileSet *set, const IcebergIo *io, const IcebergManifest *manifest, bool missing_ok)
 {
+	size_t		size;
+	char	   *data = io->get(io->arg, manifest->path, manifest->length, missing_ok, &size);
+	IcebergManifestEntry *entries;
 	int			n;
-	IcebergManifestEntry *entries = iceberg_commit_read(io, manifest, false, &n);
 
+	if (data == NULL)
+		return;
+	entries = iceberg_manifest_read(data, size, manifest->path, manifest, NULL, 0, &n);
 	for (int i = 0; i < n; i++)
 		keep(set, entries[i].file.path);
 }
@@ -111,7 +117,7 @@ keep_entries(FileSet *set, const IcebergIo *io, const IcebergManifest *manifest)
  * over: snapshots share most of them.
  */
 static void
-keep_snapshot(FileSet *set, FileSet *seen, const IcebergIo *io, const IcebergSnapshot *s)
+keep_snapshot(FileSet *set, FileSet *seen, const IcebergIo *io, const IcebergSnapshot *s, bool missing_ok)
 {
 	size_t		size;
 	char	   *data;
@@ -121,7 +127,9 @@ keep_snapshot(FileSet *set, FileSet *seen, const IcebergIo *io, const IcebergSna
 	keep(set, s->manifest_list);
 	if (s->manifest_list == NULL)
 		return;
-	data = io->get(io->arg, s->manifest_list, -1, false, &size);
+	data = io->get(io->arg, s->manifest_list, -1, missing_ok, &size);
+	if (data == NULL)
+		return;
 	manifests = iceberg_manifest_list_read(data, size, s->manifest_list, &n);
 	for (int i = 0; i < n; i++)
 	{
@@ -132,7 +140,7 @@ keep_snapshot(FileSet *set, FileSet *seen, const IcebergIo *io, const IcebergSna
 		keep(set, path);
 		(void) hash_search(seen->names, &path, HASH_ENTER, &found);
 		if (!found)
-			keep_entries(set, io, &manifests[i]);
+			keep_entries(set, io, &manifests[i], missing_ok);
 	}
 }
 
@@ -154,7 +162,7 @@ keep_referenced(FileSet *set, Lake *lake, const LakeTable *t)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 
-		keep_snapshot(set, &seen, &io, &m->snapshots[i]);
+		keep_snapshot(set, &seen, &io, &m->snapshots[i], &m->snapshots[i] != t->snapshot);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}
@@ -178,6 +186,55 @@ lake_table_remove_token(Lake *lake, const char *location, const char *token, con
 	if (t != NULL && hash_get_num_entries(set.names) > 0)
 		keep_referenced(&set, lake, t);
 	return remove_files(&set, lake->store);
+}
+
+/* The first file of the current snapshot that is not among the listed ones; a file elsewhere was not listed. */
+static char *
+find_missing(const FileSet *listed, const LakeTable *t)
+{
+	IcebergIo	io;
+	char	   *below = psprintf("%s/", t->metadata->location);
+
+	lake_io(&io, t->lake);
+	for (int i = 0; i < t->nmanifests; i++)
+	{
+		int			n;
+		IcebergManifestEntry *entries = iceberg_commit_read(&io, &t->manifests[i], false, &n);
+
+		for (int e = 0; e < n; e++)
+		{
+			char	   *path = entries[e].file.path;
+
+			CHECK_FOR_INTERRUPTS();
+			if (entries[e].status != ICEBERG_DELETED && strncmp(path, below, strlen(below)) == 0 &&
+				hash_search(listed->names, &path, HASH_FIND, NULL) == NULL)
+				return path;
+		}
+	}
+	return NULL;
+}
+
+char *
+lake_table_audit(const LakeTable *t, List **unreferenced)
+{
+	FileSet		set;
+	HASH_SEQ_STATUS status;
+	char	  **name;
+	char	   *missing;
+
+	*unreferenced = NIL;
+	file_set_init(&set, NULL);
+	store_list(t->lake->store, psprintf("%s/", t->metadata->location), add_listed, &set);
+	missing = find_missing(&set, t);
+	if (missing == NULL)
+	{
+		keep_referenced(&set, t->lake, t);
+		hash_seq_init(&status, set.names);
+		while ((name = hash_seq_search(&status)) != NULL)
+			*unreferenced = lappend(*unreferenced, pstrdup(*name));
+	}
+	MemoryContextDelete(set.context);
+	return missing;
 }
 
 int

@@ -106,8 +106,9 @@ lake_table_point(LakeTable *t)
 	t->snapshot = iceberg_metadata_snapshot(t->metadata, t->metadata->current_snapshot_id);
 }
 
-static void
-load_manifests(LakeTable *t)
+/* False when they are gone, which is an error unless missing_ok. */
+static bool
+load_manifests(LakeTable *t, bool missing_ok)
 {
 	const char *path = t->snapshot->manifest_list;
 	MemoryContext old;
@@ -120,30 +121,52 @@ load_manifests(LakeTable *t)
 				 errmsg("cannot read lake table \"%s.%s\": its snapshot has no manifest list",
 						t->namespace, t->name),
 				 errdetail("Manifests listed in the metadata file itself (format version 1) are not supported.")));
-	data = lake_get(t->lake, path, &size);
+	data = missing_ok ? get_if_there(t->lake, path, &size) : lake_get(t->lake, path, &size);
+	if (data == NULL)
+		return false;
 	old = MemoryContextSwitchTo(t->context);
 	t->manifests = iceberg_manifest_list_read(data, size, path, &t->nmanifests);
 	MemoryContextSwitchTo(old);
 	pfree(data);
+	return true;
 }
 
-LakeTable *
-lake_table_load_at(Lake *lake, const char *namespace, const char *name, const char *metadata_location)
+static LakeTable *
+load_state(Lake *lake, const char *namespace, const char *name, const char *metadata_location, bool missing_ok)
 {
-	LakeTable  *t = lake_table_create(lake, namespace, name);
+	LakeTable  *t;
 	MemoryContext old;
 	size_t		size;
-	char	   *data = lake_get(lake, metadata_location, &size);
+	char	   *data = missing_ok ? get_if_there(lake, metadata_location, &size) :
+		lake_get(lake, metadata_location, &size);
 
+	if (data == NULL)
+		return NULL;
+	t = lake_table_create(lake, namespace, name);
 	old = MemoryContextSwitchTo(t->context);
 	t->metadata_location = pstrdup(metadata_location);
 	t->metadata = iceberg_metadata_read(data, size, t->metadata_location);
 	MemoryContextSwitchTo(old);
 	pfree(data);
 	lake_table_point(t);
-	if (t->snapshot != NULL)
-		load_manifests(t);
+	if (t->snapshot != NULL && !load_manifests(t, missing_ok))
+	{
+		lake_table_free(t);
+		return NULL;
+	}
 	return t;
+}
+
+LakeTable *
+lake_table_load_at(Lake *lake, const char *namespace, const char *name, const char *metadata_location)
+{
+	return load_state(lake, namespace, name, metadata_location, false);
+}
+
+LakeTable *
+lake_table_load_before(const LakeTable *t, int i)
+{
+	return load_state(t->lake, t->namespace, t->name, t->metadata->metadata_log[i].metadata_file, true);
 }
 
 LakeTable *

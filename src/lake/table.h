@@ -53,6 +53,12 @@ extern LakeTable *lake_table_load(Lake *lake, const char *namespace, const char 
 extern LakeTable *lake_table_load_at(Lake *lake, const char *namespace, const char *name, const char *metadata_location);
 
 /*
+ * The state that entry `i` of t's metadata log names, of before t; NULL when
+ * it has expired.  To commit it in the place of t brings it back.
+ */
+extern LakeTable *lake_table_load_before(const LakeTable *t, int i);
+
+/*
  * Where a new table of that name would lie: <warehouse>/<namespace>/<name>,
  * and whether a table of the catalog lies there already (it was renamed).
  */
@@ -98,6 +104,13 @@ extern void lake_commit(LakeTable **from, LakeTable **to, int n);
 
 /* Removes files of `token` that table state `t` (NULL: none) does not reference; returns how many. */
 extern int	lake_table_remove_token(Lake *lake, const char *location, const char *token, const LakeTable *t);
+
+/*
+ * Compares a table's folder with what the table's state references.  Returns a
+ * file that its current snapshot needs and that is not there, or NULL;
+ * *unreferenced: the files (List of char *) that none of its snapshots needs.
+ */
+extern char *lake_table_audit(const LakeTable *t, List **unreferenced);
 
 /* Every file of a table's location: for drop_pipeline(drop_data => true). */
 extern int	lake_table_remove_all(Lake *lake, const char *location);

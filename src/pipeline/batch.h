@@ -161,6 +161,8 @@ extern KeyIndex *table_index(Pipeline *p, PipelineTable *t, bool needed, bool *u
 
 /* Fills it with the rows of the lake, and of the first `nearly` files of t->batch->files. */
 extern void table_index_fill(Pipeline *p, PipelineTable *t, int nearly);
+
+/* Where it is kept. */
 extern char *table_index_folder(const Pipeline *p, Oid relid);
 extern char *table_token(const LakeTable *lake);
 

@@ -298,9 +298,13 @@ fence_enter(Pipeline *p, FenceProblem *problem)
 		return refuse(p, problem,
 					  psprintf("the data directory is a copy of the one that writes into lake \"%s\"", p->lake_name));
 	if (m.lsn > p->lsn)
-		return refuse(p, problem,
-					  psprintf("lake \"%s\" has changes up to %X/%X, but the database knows them up to %X/%X only: it was restored, or is a copy",
-							   p->lake_name, LSN_FORMAT_ARGS(m.lsn), LSN_FORMAT_ARGS(p->lsn)));
+	{
+		problem->problem = psprintf("lake \"%s\" has changes up to %X/%X, but the database knows them up to %X/%X only: it was restored, or is a copy",
+									p->lake_name, LSN_FORMAT_ARGS(m.lsn), LSN_FORMAT_ARGS(p->lsn));
+		problem->hint = psprintf("If no other server writes into lake \"%s\" any more, run SELECT tarn.rollback_lake(%s): it goes on from where the database is.",
+								 p->lake_name, quote_literal_cstr(p->name));
+		return false;
+	}
 	if (strcmp(m.token, p->fence) != 0 || m.number != highest)
 		claim(p, &m, highest);
 	else

@@ -25,7 +25,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "base/failpoint.h"
 #include "base/hash.h"
 #include "pipeline/keyindex_journal.h"
 
@@ -255,10 +254,7 @@ void
 journal_settle(KeyIndex *index)
 {
 	if (index->journal.generation != index->prepared.generation && index->journal.length > 0)
-	{
 		remove_journal(index, index->journal.generation);
-		FAILPOINT("index-journal-removed");
-	}
 	index->journal = index->prepared;
 }
 

@@ -119,8 +119,12 @@ extern void registry_set_fence(const Pipeline *p, const char *fence);
 /* The next start claims the lake, whoever wrote it; enables the pipeline. */
 extern void registry_claim_lake(int32 pipeline_id);
 
-/* Files to be removed later. */
+/* The lake table is as of `lsn` again: the stream is read once more from there. */
+extern void registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
+
+/* Files to be removed later; those below a location are these and no others. */
 extern void registry_add_garbage(const char *lake, List *paths);
+extern void registry_set_garbage(const char *lake, const char *location, List *paths);
 
 /* Paths whose time has come, at most `limit`; and their removal from the list. */
 extern List *registry_take_garbage(const char *lake, int grace_seconds, int limit);

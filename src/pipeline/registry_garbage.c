@@ -44,6 +44,20 @@ registry_add_garbage(const char *lake, List *paths)
 	privileged_end(&scope);
 }
 
+void
+registry_set_garbage(const char *lake, const char *location, List *paths)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(lake), CStringGetTextDatum(psprintf("%s/", location))};
+
+	privileged_begin(&scope);
+	privileged_execute("DELETE FROM tarn.garbage WHERE lake = $1::name AND pg_catalog.starts_with(path, $2)",
+					   2, types, values, NULL, SPI_OK_DELETE);
+	privileged_end(&scope);
+	registry_add_garbage(lake, paths);
+}
+
 /*
  * The oldest transaction that some snapshot of this database may still see
  * as running, widened to 64 bits.  Asked for one of our own tables: the

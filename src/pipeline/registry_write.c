@@ -128,6 +128,18 @@ registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable 
 }
 
 void
+registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files)
+{
+	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), LSNGetDatum(lsn),
+	Int64GetDatum(rows), Int64GetDatum(files)};
+
+	execute_write("UPDATE tarn.pipeline_table SET state = 'catchup', lsn = $3, row_count = $4, file_count = $5 "
+				  "WHERE pipeline_id = $1 AND relid = $2",
+				  5, types, values, NULL, SPI_OK_UPDATE, 1);
+}
+
+void
 registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 {
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};

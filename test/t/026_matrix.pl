@@ -233,7 +233,6 @@ my @matrix = (
 	[ 'index-merge-written', 1, \&by_load, 'kill' ],
 	[ 'index-merge-recorded', 1, \&by_load, 'kill' ],
 	[ 'index-merge-removed', 1, \&by_load, 'kill' ],
-	[ 'index-journal-removed', 1, \&by_load, '' ],
 	[ 'manifests-merged', 1, \&by_load, 'kill' ],
 	[ 'garbage-removed', 1, \&by_load, 'error' ],
 	[ 'orphan-removed', 1, \&by_start, 'kill' ],

@@ -1,0 +1,185 @@
+# tarn.rollback_lake: a database that was restored to a point in time goes on with its lake without a copy, lake tables go back to an
+# earlier position and catch up again, what nothing references goes; and it is refused where that would lose something (I1, I4).
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnCrash;
+use TarnTest;
+use Time::HiRes qw(usleep);
+
+plan skip_all => 'files of the lake are looked at' if $TarnTest::store ne 'file';
+
+my $db = 'postgres';
+my $node = TarnTest::cluster('first', conf => "log_statement = none\ntarn.garbage_grace = 0\nwal_keep_size = 512MB\n");
+my $lake = TarnTest::create_lake($node) =~ s{^file://}{}r;
+my $sequence = 0;
+
+# Changes of both tables that are in the lake afterwards; the position
+sub change
+{
+	my ($server) = @_;
+	my $i = ++$sequence;
+
+	$server->safe_psql($db, "INSERT INTO t SELECT g, 'change $i' FROM generate_series(10 * $i, 10 * $i + 9) g; UPDATE t SET v = v || '.' WHERE id % 7 = 0; "
+		  . "DELETE FROM t WHERE id % 13 = $i % 13; INSERT INTO u SELECT g FROM generate_series(1, 3) g");
+	TarnTest::flush($server, 'p');
+	return $server->safe_psql($db, 'SELECT committed_lsn FROM tarn.pipelines');
+}
+
+sub right
+{
+	my ($server, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	TarnCrash::flush($server, 'p');
+	return TarnTest::all_same($server, $what);
+}
+
+sub refused
+{
+	my ($server, $arguments, $error, $what) = @_;
+	my ($status, $out, $err) = $server->psql($db, "SELECT tarn.rollback_lake($arguments)");
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	isnt($status, 0, "$what: refused");
+	return like($err, $error, "$what: it is said why, and what to do");
+}
+
+sub pause
+{
+	my ($server) = @_;
+
+	$server->safe_psql($db, "SELECT tarn.pause('p')");
+	$server->poll_query_until($db, 'SELECT pid IS NULL FROM tarn.pipelines') or die 'not paused';
+	return;
+}
+
+sub copies
+{
+	my ($server) = @_;
+
+	return scalar(() = slurp_file($server->logfile) =~ /exported logical decoding snapshot/g);
+}
+
+# The data directory with all that is in it, and the WAL that came since, up to a position
+sub restored
+{
+	my ($name, $backup, $later, $target) = @_;
+	my $copy = PostgreSQL::Test::Cluster->new($name);
+
+	mkdir $copy->basedir;
+	system_or_bail('cp', '-a', $backup, $copy->data_dir);
+	system_or_bail('sh', '-c', "cp '$later'/pg_wal/0* '" . $copy->data_dir . "/pg_wal/'");
+	$copy->append_conf('postgresql.conf', 'port = ' . $copy->port . "\nrestore_command = 'false'\nrecovery_target_lsn = '$target'\nrecovery_target_action = promote\n");
+	TarnCrash::spew($copy->data_dir . '/recovery.signal', '');
+	mkdir $copy->archive_dir;
+	mkdir $copy->backup_dir;
+	$copy->start;
+	$copy->poll_query_until($db, 'SELECT NOT pg_is_in_recovery()') or die 'in recovery';
+	return $copy;
+}
+
+$node->safe_psql($db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'first' FROM generate_series(1, 9) g; CREATE TABLE u (id int)");
+TarnTest::mirror($node, 'p', tables => ['t'], keyless => ['u'], arguments => "flush_interval => '150 ms'");
+TarnTest::wait_live($node, 'p');
+change($node);
+
+#
+# What is not kept
+#
+my $early = change($node);
+change($node);
+refused($node, "'p', '$early'", qr/changes of table public\.t since \S+ are not kept any more.*it was made anew or moved.*HINT:  .*SELECT tarn\.resync\('p', 'public\.t'\)/s, 'the slot has moved on');
+refused($node, "'p', '0/1'", qr/lake table "public\.t" has no state at or before 0\/1 any more.*The oldest that has not expired is of.*SELECT tarn\.resync/s, 'a position before the table');
+refused($node, "'q'", qr/pipeline "q" does not exist/, 'no such pipeline');
+refused($node, "'p', NULL, 'pg_class'", qr/is not mirrored by pipeline "p"/, 'no such table');
+refused($node, "NULL", qr/pipeline name must not be null/, 'no pipeline');
+my ($status, $out, $err) = $node->psql($db, "BEGIN; SELECT tarn.rollback_lake('p'); COMMIT");
+like($err, qr/tarn\.rollback_lake cannot run inside a transaction block/, 'not in a transaction block');
+change($node);
+right($node, 'the pipeline goes on after each refusal');
+
+#
+# A point in time: the database is put back, with its slot, and the lake is ahead of it
+#
+my $backup = $node->basedir . '/cold';
+$node->stop;
+system_or_bail('cp', '-a', $node->data_dir, $backup);
+$node->start;
+my @positions = map { change($node) } 1 .. 4;
+pause($node);
+my $target = $node->safe_psql($db, 'CREATE TABLE mark (); SELECT pg_current_wal_insert_lsn()');
+my $tables = $node->safe_psql($db, 'SELECT count(*) FROM t');
+$node->safe_psql($db, "SELECT tarn.resume('p')");
+change($node) foreach 1 .. 3;
+right($node, 'before: the lake has more');
+$node->stop;
+my @future = glob("$lake/public/*/*/*");
+my $server = restored('restored', $backup, $node->data_dir, $target);
+is($server->safe_psql($db, 'SELECT count(*) FROM t'), $tables, 'the database is back');
+my $copies = copies($server);
+
+# to an earlier state than the database's
+$server->safe_psql($db, "SELECT tarn.rollback_lake('p', '$positions[0]', 't')");
+right($server, 'one table goes back, and catches up');
+change($server);
+right($server, 'and goes on');
+is(copies($server), $copies, 'without a copy');
+cmp_ok(scalar(grep { !-e } @future), '>', 0, 'what the time that was given up has left in the lake goes');
+$server->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
+TarnTest::files_known($server);
+TarnTest::engines($server, [ 'public.t', 'public.u' ], 'other engines');
+
+# to where it is: nothing moves, and what nobody references goes
+my $orphan = "$lake/public/t/data/of-a-crash.parquet";
+TarnCrash::spew($orphan, 'no Parquet');
+my $is = $server->safe_psql($db, 'SELECT string_agg(metadata_location, $$ $$ ORDER BY 1) FROM tarn_catalog.iceberg_tables');
+$server->safe_psql($db, "SELECT tarn.rollback_lake('p')");
+is($server->safe_psql($db, 'SELECT string_agg(metadata_location, $$ $$ ORDER BY 1) FROM tarn_catalog.iceberg_tables'), $is, 'already there: nothing moves');
+$server->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
+ok(!-e $orphan, 'a file that nothing references is removed');
+change($server);
+right($server, 'nothing moved: it goes on');
+
+# a file is lost
+pause($server);
+my ($file) = grep { !/snap-/ } glob("$lake/public/t/data/*.parquet");
+rename $file, "$file.away" or die "$file: $!";
+refused($server, "'p'", qr/lake table "public\.t" as of \S+ is not whole any more.*File "\S+parquet" is not there.*SELECT tarn\.resync\('p', 'public\.t'\)/s, 'a file is lost');
+rename "$file.away", $file or die "$file: $!";
+
+# without the slot
+my $slot = $server->safe_psql($db, 'SELECT slot FROM tarn.pipelines');
+$server->safe_psql($db, "SELECT pg_drop_replication_slot('$slot')");
+refused($server, "'p'", qr/pipeline "p" cannot go on from where the database is.*replication slot "$slot" does not exist any more.*SELECT tarn\.resync\('p'\)/s, 'without its slot');
+$server->safe_psql($db, "SELECT tarn.resync('p')");
+TarnTest::wait_live($server, 'p');
+right($server, 'resync goes on');
+
+#
+# All tables, to before a change of their shape
+#
+$backup = $node->basedir . '/cold2';
+$server->stop;
+system_or_bail('cp', '-a', $server->data_dir, $backup);
+$server->start;
+@positions = map { change($server) } 1 .. 3;
+$server->safe_psql($db, "ALTER TABLE t ADD COLUMN w int; UPDATE t SET w = id WHERE id % 2 = 0");
+change($server);
+pause($server);
+$target = $server->safe_psql($db, 'CREATE TABLE mark2 (); SELECT pg_current_wal_insert_lsn()');
+$server->safe_psql($db, "SELECT pg_switch_wal()");
+$server->stop;
+$server = restored('again', $backup, $server->data_dir, $target);
+$copies = copies($server);
+$server->safe_psql($db, "SELECT tarn.rollback_lake('p', '$positions[1]')");
+right($server, 'all tables go back, and follow a change of shape once more');
+is(copies($server), $copies, 'without a copy');
+is(join("\n", TarnCrash::crashes($server)), '', 'no process crashed');
+$server->stop;
+done_testing();
