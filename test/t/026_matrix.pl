@@ -37,6 +37,13 @@ sub patiently
 #
 my $made = 0;
 
+sub pause
+{
+	patiently("SELECT tarn.pause('p')");
+	$node->poll_query_until($db, "SELECT pid IS NULL FROM tarn.pipelines WHERE name = 'p'") or die 'not paused';
+	return;
+}
+
 sub by_load
 {
 	my ($failpoint) = @_;
@@ -154,9 +161,10 @@ sub by_backlog
 {
 	my ($failpoint) = @_;
 
+	pause();
+	$node->safe_psql($db, "INSERT INTO bulk SELECT g, repeat(md5(g::text), 8) FROM generate_series(1, 60000) g");
 	TarnCrash::arm($node, $failpoint);
-	usleep(100_000);
-	TarnCrash::query($node, "INSERT INTO bulk SELECT g, repeat(md5(g::text), 8) FROM generate_series(1, 60000) g");
+	$node->safe_psql($db, "SELECT tarn.resume('p')");
 	return sub { patiently('TRUNCATE bulk') };
 }
 
@@ -177,8 +185,7 @@ sub by_lost_index
 {
 	my ($failpoint) = @_;
 
-	patiently("SELECT tarn.pause('p')");
-	$node->poll_query_until($db, "SELECT pid IS NULL FROM tarn.pipelines WHERE name = 'p'") or die 'not paused';
+	pause();
 	system_or_bail('rm', '-rf', $node->data_dir . '/pg_tarn');
 	TarnCrash::arm($node, $failpoint);
 	$node->safe_psql($db, "SELECT tarn.resume('p')");
