@@ -17,8 +17,10 @@ CREATE FUNCTION chaos.words(seed bigint, salt int) RETURNS text LANGUAGE sql IMM
 		ELSE 'value ' || chaos.pick(seed, salt, 1000) END
 $$;
 
--- A value of a type as an SQL expression
-CREATE FUNCTION chaos.value(type oid, typmod int, seed bigint, salt int) RETURNS text LANGUAGE plpgsql STABLE AS $$
+CREATE TYPE chaos.pair AS (a int, b text);
+
+-- A value for a column as an SQL expression
+CREATE FUNCTION chaos.value(col name, type oid, typmod int, seed bigint, salt int) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
 	name text := format_type(type, typmod);
 	n int := chaos.pick(seed, salt, 100000);
@@ -37,11 +39,17 @@ DECLARE
 		WHEN 'uuid'::regtype THEN md5(n::text)
 		WHEN 'bytea'::regtype THEN '\x' || md5(n::text)
 		WHEN 'jsonb'::regtype THEN jsonb_build_object('n', n, 'w', left(chaos.words(seed, salt), 500))::text
-		WHEN 'int4[]'::regtype THEN format('{%s,NULL,%s}', n, n + 1)
+		WHEN 'int4[]'::regtype THEN CASE n % 4 WHEN 0 THEN '{}' ELSE format('{%s,NULL,%s}', n, n + 1) END
+		WHEN 'text[]'::regtype THEN ARRAY[chaos.words(seed, salt), NULL, '', 'a"b,c']::text
+		WHEN 'chaos.pair'::regtype THEN ROW(CASE WHEN n % 5 > 0 THEN n END, left(chaos.words(seed, salt), 500))::chaos.pair::text
+		WHEN 'chaos.pair[]'::regtype THEN ARRAY[ROW(n, NULL)::chaos.pair, NULL, ROW(NULL, left(chaos.words(seed, salt), 500))::chaos.pair]::text
 		WHEN 'varchar'::regtype THEN 'v' || n
 		WHEN 'bpchar'::regtype THEN 'c' || n % 1000
 		ELSE chaos.words(seed, salt) END;
 BEGIN
+	IF col = 'parent' THEN
+		RETURN format('(SELECT id FROM t0 ORDER BY id OFFSET %s LIMIT 1)', n % 100);
+	END IF;
 	RETURN format('%L::%s', text, name);
 END
 $$;
@@ -68,9 +76,13 @@ BEGIN
 	INTO columns FROM chaos.key(rel, 0) k;
 	SELECT string_agg(format('(%s)', k.vals || coalesce((SELECT ', ' || string_agg(
 				CASE WHEN NOT attnotnull AND chaos.pick(seed + i, attnum + 100, 8) = 0 THEN 'NULL'
-					ELSE chaos.value(atttypid, atttypmod, seed + i, attnum) END, ', ' ORDER BY attnum) FROM pg_attribute
+					ELSE chaos.value(attname, atttypid, atttypmod, seed + i, attnum) END, ', ' ORDER BY attnum) FROM pg_attribute
 			WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attname NOT IN ('id', 'part') AND attgenerated = ''), '')), ', ')
 	INTO rows FROM unnest(numbers) i, chaos.key(rel, i) k;
+	IF on_conflict = 'DELETE' THEN
+		EXECUTE format('DELETE FROM %s WHERE id = ANY (%L)', tab, numbers);
+		on_conflict := '';
+	END IF;
 	EXECUTE format('INSERT INTO %s (%s) VALUES %s %s', tab, columns, rows, on_conflict);
 END
 $$;
@@ -80,14 +92,18 @@ CREATE FUNCTION chaos.assignments(rel oid, seed bigint) RETURNS text LANGUAGE sq
 	SELECT string_agg(quote_ident(attname) || ' = ' || CASE
 			WHEN chaos.pick(seed, attnum, 4) = 0 THEN quote_ident(attname)
 			WHEN NOT attnotnull AND chaos.pick(seed, attnum, 9) = 1 THEN 'NULL'
-			ELSE chaos.value(atttypid, atttypmod, seed, attnum) END, ', ')
+			ELSE chaos.value(attname, atttypid, atttypmod, seed, attnum) END, ', ')
 	FROM pg_attribute WHERE attrelid = rel AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
 		AND attname NOT IN ('id', 'part') AND chaos.pick(seed, attnum + 50, 3) > 0
 $$;
 
 CREATE TABLE chaos.tables (name text PRIMARY KEY, kind text NOT NULL);
 
--- One change.  keyed: all kinds; full: the same without a unique key; insert: none but inserts and TRUNCATE are published
+-- What was committed, to be counted
+CREATE TABLE chaos.done (what text NOT NULL);
+
+-- One change.  keyed: all kinds; deferred: the same with a key that is looked at when the transaction ends; full: without a unique
+-- key; insert: none but inserts and TRUNCATE are published
 CREATE FUNCTION chaos.change(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	rel oid := to_regclass(tab);
@@ -95,7 +111,8 @@ DECLARE
 	what int := chaos.pick(seed, 1, 1000);
 	i int := chaos.pick(seed, 2, 150);
 	n int := 1 + chaos.pick(seed, 3, CASE WHEN chaos.pick(seed, 4, 8) = 0 THEN 40 ELSE 4 END);
-	upsert text := CASE WHEN kind = 'keyed' AND chaos.pick(seed, 7, 20) > 0 THEN 'ON CONFLICT DO NOTHING' ELSE '' END;
+	upsert text := CASE WHEN chaos.pick(seed, 7, 20) = 0 THEN '' WHEN kind = 'keyed' THEN 'ON CONFLICT DO NOTHING'
+		WHEN kind = 'deferred' THEN 'DELETE' ELSE '' END;
 	key record;
 	other record;
 	sets text;
@@ -107,7 +124,10 @@ BEGIN
 	other := chaos.key(rel, chaos.pick(seed, 5, 400));
 	sets := chaos.assignments(rel, seed);
 	IF what < 3 THEN
-		EXECUTE format('TRUNCATE %s', tab);
+		-- others with it at times, and always what refers to it
+		EXECUTE format('TRUNCATE %s%s CASCADE', tab, CASE WHEN chaos.pick(seed, 8, 3) = 0 AND kind <> 'insert'
+			THEN (SELECT ', ' || t.name FROM chaos.tables t WHERE t.name <> tab AND t.kind <> 'insert' AND to_regclass(t.name) IS NOT NULL
+				ORDER BY chaos.pick(seed, hashtext(t.name), 1000) LIMIT 1) END);
 	ELSIF what < 350 OR kind = 'insert' OR sets IS NULL THEN
 		PERFORM chaos.insert_rows(tab, ARRAY(SELECT (i + g) % 300 FROM generate_series(0, n - 1) g), seed, upsert);
 	ELSIF what < 600 THEN
@@ -124,6 +144,11 @@ BEGIN
 	ELSIF what < 900 THEN
 		EXECUTE format('DELETE FROM %s WHERE (%s) = (%s)', tab, key.columns, key.vals);
 		PERFORM chaos.insert_rows(tab, ARRAY[i], seed, upsert);
+	ELSIF what < 940 AND kind = 'deferred' THEN
+		-- a swap in one statement, and one that is right only in the end
+		EXECUTE format('UPDATE %1$s SET id = CASE id WHEN %2$s THEN %3$s ELSE %2$s END WHERE id IN (%2$s, %3$s)', tab, key.vals, other.vals);
+		EXECUTE format('UPDATE %s SET id = id + 1 WHERE id BETWEEN %s AND %s + 3', tab, key.vals, key.vals);
+		EXECUTE format('UPDATE %s SET id = %s WHERE ctid = (SELECT max(ctid) FROM %s WHERE id = %s + 4)', tab, key.vals, tab, key.vals);
 	ELSIF what < 940 AND kind = 'keyed' THEN
 		-- a swap, by way of a third key
 		EXECUTE format('UPDATE %s SET (%s) = ROW(%s) WHERE (%s) = (%s)', tab, key.columns, (chaos.key(rel, 9999)).vals, key.columns, key.vals);
@@ -217,10 +242,47 @@ BEGIN
 END
 $$;
 
+-- Partitions come, go and come back with other rows
+CREATE FUNCTION chaos.partition(tab text, seed bigint, new_name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	day date := date '2024-01-01' + chaos.pick(seed, 1, 5);
+	leaf regclass;
+	bounds text;
+BEGIN
+	SELECT i.inhrelid, pg_get_expr(c.relpartbound, c.oid) INTO leaf, bounds FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+	WHERE i.inhparent = to_regclass(tab) ORDER BY chaos.pick(seed, hashtext(c.relname), 1000) LIMIT 1;
+	IF leaf IS NULL OR chaos.pick(seed, 2, 3) = 0 THEN
+		EXECUTE format('DELETE FROM %s WHERE part = %L', tab, day);
+		EXECUTE format('CREATE TABLE %s PARTITION OF %s FOR VALUES IN (%L)', new_name, tab, day);
+	ELSE
+		EXECUTE format('ALTER TABLE %s DETACH PARTITION %s', tab, leaf);
+		IF chaos.pick(seed, 3, 4) = 0 AND bounds <> 'DEFAULT' THEN
+			EXECUTE format('DROP TABLE %s', leaf);
+		ELSE
+			EXECUTE format('DELETE FROM %s WHERE id %% 3 = 0', leaf);
+			EXECUTE format('ALTER TABLE %s ATTACH PARTITION %s %s', tab, leaf, bounds);
+		END IF;
+	END IF;
+END
+$$;
+
+-- Dropped and made again under its name, with other columns
+CREATE FUNCTION chaos.recreate(tab text, seed bigint, publication text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	IF to_regclass(tab) IS NOT NULL THEN
+		EXECUTE format('DROP TABLE %s', tab);
+		EXECUTE format('CREATE TABLE %s (id int PRIMARY KEY, v %s, again chaos.pair)', tab, (ARRAY['text', 'int', 'text[]'])[1 + chaos.pick(seed, 1, 3)]);
+		EXECUTE format('ALTER PUBLICATION %s ADD TABLE %s', publication, tab);
+		UPDATE chaos.tables SET kind = 'keyed' WHERE name = tab;
+		PERFORM chaos.insert_rows(tab, ARRAY(SELECT generate_series(0, 30)), seed, '');
+	END IF;
+END
+$$;
+
 -- Whose old rows WAL has whole, or by their key
 CREATE FUNCTION chaos.identity(tab text, seed bigint) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-	IF EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(tab) AND indisprimary) THEN
+	IF EXISTS (SELECT FROM pg_index WHERE indrelid = to_regclass(tab) AND indisprimary AND indimmediate) THEN
 		EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', tab, CASE chaos.pick(seed, 1, 2) WHEN 0 THEN 'FULL' ELSE 'DEFAULT' END);
 	END IF;
 END

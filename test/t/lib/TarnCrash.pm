@@ -5,6 +5,7 @@
 #   TarnCrash::arm($node, 'flush-before-commit=kill:2');
 #   TarnCrash::disarm($node);                 whether there is a server or not
 #   TarnCrash::fill($directory);              its disk is full, until free(); for servers started after make_fillable()
+#   TarnCrash::hang($directory);              its disk does not answer, until free()
 
 package TarnCrash;
 
@@ -56,7 +57,15 @@ sub fill
 {
 	my ($directory) = @_;
 
-	spew($control, $directory);
+	spew($control, "full $directory");
+	return;
+}
+
+sub hang
+{
+	my ($directory) = @_;
+
+	spew($control, "hang $directory");
 	return;
 }
 

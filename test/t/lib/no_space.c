@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * no_space.c
- *	  To be preloaded: a directory on a disk that is full.
+ *	  To be preloaded: a directory on a disk that is full, or does not answer.
  *
  * While the file that TARN_FULL_CONTROL names exists, every write to a file
- * below the directory that stands in it fails with ENOSPC.  A file system of
- * its own would need root.
+ * below the directory that stands in it, after "full " or "hang ", fails with
+ * ENOSPC, or waits until the file is gone.  A file system of its own would
+ * need root.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,32 +27,54 @@ typedef ssize_t (*PwriteFn) (int, const void *, size_t, off_t);
 typedef ssize_t (*WritevFn) (int, const struct iovec *, int);
 typedef ssize_t (*PwritevFn) (int, const struct iovec *, int, off_t);
 
+/* What the control file says: its first word and the directory; 0 when there is nothing to do. */
 static int
-is_full(int fd)
+read_control(char *word, char *directory)
 {
 	const char *control = getenv("TARN_FULL_CONTROL");
-	char		directory[PATH_MAX];
-	char		path[PATH_MAX];
-	char		link[64];
+	char		text[PATH_MAX];
 	ssize_t		length;
 	int			file;
 
-	if (control == NULL || (file = open(control, O_RDONLY)) < 0)
+	if (control == NULL || (file = open(control, O_RDONLY | O_CLOEXEC)) < 0)
 		return 0;
-	length = read(file, directory, sizeof(directory) - 1);
+	length = read(file, text, sizeof(text) - 1);
 	close(file);
-	if (length <= 0)
-		return 0;
-	directory[length] = '\0';
+	text[length > 0 ? length : 0] = '\0';
+	return sscanf(text, "%7s %4095[^\n]", word, directory) == 2;
+}
+
+static int
+is_below(int fd, const char *directory)
+{
+	char		path[PATH_MAX];
+	char		link[64];
+	ssize_t		length;
+
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	length = readlink(link, path, sizeof(path) - 1);
 	if (length <= 0)
 		return 0;
 	path[length] = '\0';
-	if (strncmp(path, directory, strlen(directory)) != 0)
-		return 0;
-	errno = ENOSPC;
-	return 1;
+	return strncmp(path, directory, strlen(directory)) == 0;
+}
+
+static int
+is_full(int fd)
+{
+	char		word[8];
+	char		directory[PATH_MAX];
+
+	while (read_control(word, directory) && is_below(fd, directory))
+	{
+		if (strcmp(word, "hang") != 0)
+		{
+			errno = ENOSPC;
+			return 1;
+		}
+		usleep(20000);
+	}
+	return 0;
 }
 
 ssize_t
