@@ -114,15 +114,16 @@ foreach my $name ('select', 'Upper', 'dot.ted', 'quo"te', "apo'strophe", 'ünïc
 {
 	my $identifier = '"' . ($name =~ s/"/""/gr) . '"';
 	my $literal = "'" . ($name =~ s/'/''/gr) . "'";
+	my $shown = $name;
 
-	utf8::encode($_) foreach $identifier, $literal;
+	utf8::encode($_) foreach $identifier, $literal, $shown;
 	$n++;
 	TarnTest::create_lake($node, name => $identifier, warehouse => TarnTest::warehouse($node, "odd_$n"));
 	$node->safe_psql($db, "CREATE TABLE odd_$n (k int PRIMARY KEY, v text); INSERT INTO odd_$n VALUES (1, 'copied'); CREATE PUBLICATION $identifier FOR TABLE odd_$n; CREATE SCHEMA odd_lake_$n");
 	$node->safe_psql($db, "SELECT tarn.create_pipeline($literal, $literal, ARRAY[$literal]::name[], flush_interval => '200 ms')");
 	$node->safe_psql($db, "SELECT tarn.flush($literal); INSERT INTO odd_$n VALUES (2, 'new'); UPDATE odd_$n SET v = 'changed' WHERE k = 1; SELECT tarn.flush($literal)");
 	$node->safe_psql($db, "IMPORT FOREIGN SCHEMA public LIMIT TO (odd_$n) FROM SERVER $identifier INTO odd_lake_$n");
-	is(TarnTest::differing($node, "public.odd_$n", "odd_lake_$n.odd_$n"), '0', "names of lake, publication and pipeline: $name");
+	is(TarnTest::differing($node, "public.odd_$n", "odd_lake_$n.odd_$n"), '0', "names of lake, publication and pipeline: $shown");
 	$node->safe_psql($db, "SELECT tarn.pause($literal); SELECT tarn.resume($literal); SELECT tarn.resync($literal, 'odd_$n'); SELECT tarn.flush($literal); SELECT tarn.alter_pipeline($literal, publications => ARRAY[$literal]::name[])");
 	is($node->safe_psql($db, "SELECT count(*) FROM tarn.pipelines WHERE name = $literal AND lake = $literal AND publications = ARRAY[$literal]::name[]"), '1', 'and the view has them');
 	$node->safe_psql($db, "SELECT tarn.drop_pipeline($literal, drop_data => true)");
