@@ -61,7 +61,7 @@ iceberg_commit_write(IcebergCommit *c, int content,
 	IcebergManifest manifest;
 
 	initStringInfo(&buf);
-	iceberg_manifest_write(&buf, c->schema, c->base->metadata->default_spec_id, content,
+	iceberg_manifest_write(&buf, c->schema, &c->partition, content,
 						   c->snapshot_id, c->sequence_number, entries, nentries, &manifest);
 	manifest.path = psprintf("%s/metadata/%s-m%d.avro", c->base->metadata->location,
 							 c->change->token, c->nfiles++);
@@ -265,22 +265,18 @@ build_metadata(const IcebergCommit *c, char *manifest_list)
 }
 
 static void
-check_writable(const IcebergMetadata *m)
+check_writable(IcebergCommit *c)
 {
+	const IcebergMetadata *m = c->base->metadata;
 	const char *reason = NULL;
 
 	if (m->format_version != 2)
 		reason = psprintf("format version %d is not written", m->format_version);
-	else if (m->partition_specs != NULL)
-	{
-		for (const JsonNode *spec = m->partition_specs->child; spec != NULL; spec = spec->next)
-			if (json_length(json_get(spec, "fields")) > 0)
-				reason = "the table is partitioned";
-	}
-	if (reason != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot write to Iceberg table at \"%s\": %s", m->location, reason)));
+	else if (iceberg_partition_get(m, &c->partition, &reason))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot write to Iceberg table at \"%s\": %s", m->location, reason)));
 }
 
 /*
@@ -381,7 +377,7 @@ iceberg_commit(const IcebergTableState *base, const IcebergChange *change,
 	int			nretired;
 
 	MemoryContextSwitchTo(work);
-	check_writable(base->metadata);
+	check_writable(&c);
 	c.schema = next_schema(base->metadata, change);
 	c.snapshot_id = make_snapshot_id(base->metadata, change->token);
 	c.sequence_number = base->metadata->last_sequence_number + 1;

@@ -21,6 +21,7 @@
 
 #include "iceberg/manifest.h"
 #include "iceberg/metadata.h"
+#include "iceberg/partition.h"
 
 /* Whole objects, read and written. */
 typedef struct IcebergIo
@@ -116,6 +117,7 @@ typedef struct IcebergCommit
 	const IcebergChange *change;
 	const IcebergIo *io;
 	const IcebergSchema *schema;
+	IcebergPartition partition;
 	int64		snapshot_id;
 	int64		sequence_number;
 	int			nfiles;			/* manifests written: for their names */

@@ -105,11 +105,13 @@ typedef struct IcebergManifest
 
 /*
  * Writes one manifest.  All entries have the manifest's content (data or
- * deletes) and belong to the unpartitioned spec.  Entries with status ADDED
+ * deletes) and belong to the spec (partition.h).  Entries with status ADDED
  * and sequence numbers -1 inherit.  Fills *out's counts, content,
- * min_sequence_number (`sequence_number` where entries inherit), length.
+ * min_sequence_number (`sequence_number` where entries inherit), partitions,
+ * length.
  */
-extern void iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, int spec_id,
+struct IcebergPartition;
+extern void iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, const struct IcebergPartition *partition,
 								   int content, int64 snapshot_id, int64 sequence_number,
 								   const IcebergManifestEntry *entries, int nentries,
 								   IcebergManifest *out);

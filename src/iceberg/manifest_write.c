@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * manifest_write.c
- *	  Manifests of unpartitioned v2 tables, written.
+ *	  Manifests of v2 tables, written.
  *
  * The Avro schema is what the reference implementation writes, to the name
  * of each record: readers look fields up by id, some by name, and some
@@ -14,7 +14,7 @@
 #include "postgres.h"
 
 #include "avro/file.h"
-#include "iceberg/manifest.h"
+#include "iceberg/partition.h"
 
 #define REQUIRED(name, type, id) \
 	"{\"name\":\"" name "\",\"type\":" type ",\"field-id\":" #id "}"
@@ -26,7 +26,8 @@
 #define LIST_OF(value, element_id) \
 	"{\"type\":\"array\",\"items\":" value ",\"element-id\":" #element_id "}"
 
-static const char entry_schema[] =
+/* Up to the fields of the partition record, and what follows them. */
+static const char entry_schema_head[] =
 "{\"type\":\"record\",\"name\":\"manifest_entry\",\"fields\":["
 REQUIRED("status", "\"int\"", 0) ","
 OPTIONAL("snapshot_id", "\"long\"", 1) ","
@@ -36,7 +37,10 @@ OPTIONAL("file_sequence_number", "\"long\"", 4) ","
 REQUIRED("content", "\"int\"", 134) ","
 REQUIRED("file_path", "\"string\"", 100) ","
 REQUIRED("file_format", "\"string\"", 101) ","
-REQUIRED("partition", "{\"type\":\"record\",\"name\":\"r102\",\"fields\":[]}", 102) ","
+"{\"name\":\"partition\",\"type\":{\"type\":\"record\",\"name\":\"r102\",\"fields\":";
+
+static const char entry_schema_tail[] =
+"},\"field-id\":102},"
 REQUIRED("record_count", "\"long\"", 103) ","
 REQUIRED("file_size_in_bytes", "\"long\"", 104) ","
 OPTIONAL("column_sizes", INT_MAP("\"long\"", 117, 118), 108) ","
@@ -156,7 +160,9 @@ put_data_file(StringInfo out, const IcebergDataFile *f)
 	avro_put_long(out, f->content);
 	put_text(out, f->path);
 	put_text(out, f->format);
-	/* the partition record of an unpartitioned table has no bytes */
+	/* a record: its fields one after the other, and nothing in an unpartitioned table */
+	if (f->partition_size > 0)
+		appendBinaryStringInfo(out, f->partition, f->partition_size);
 	avro_put_long(out, f->record_count);
 	avro_put_long(out, f->file_size);
 	put_counts(out, f, offsetof(IcebergMetrics, column_size));
@@ -210,7 +216,7 @@ count_entry(IcebergManifest *out, const IcebergManifestEntry *e, int64 sequence_
 }
 
 void
-iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, int spec_id,
+iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, const IcebergPartition *partition,
 					   int content, int64 snapshot_id, int64 sequence_number,
 					   const IcebergManifestEntry *entries, int nentries,
 					   IcebergManifest *out)
@@ -218,17 +224,19 @@ iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, int spec_id,
 	const char *meta[] = {
 		"schema", iceberg_schema_text(schema),
 		"schema-id", psprintf("%d", schema->schema_id),
-		"partition-spec", "[]",
-		"partition-spec-id", psprintf("%d", spec_id),
+		"partition-spec", iceberg_partition_json(partition),
+		"partition-spec-id", psprintf("%d", partition->spec_id),
 		"format-version", "2",
 		"content", content == 0 ? "data" : "deletes",
 		NULL
 	};
+	char	   *entry_schema = psprintf("%s%s%s", entry_schema_head, iceberg_partition_avro(partition),
+										entry_schema_tail);
 	AvroWriter *w = avro_writer_create(entry_schema, true, meta);
 
 	memset(out, 0, sizeof(*out));
 	out->content = content;
-	out->partition_spec_id = spec_id;
+	out->partition_spec_id = partition->spec_id;
 	out->added_snapshot_id = snapshot_id;
 	out->sequence_number = sequence_number;
 	out->min_sequence_number = sequence_number;
@@ -240,11 +248,14 @@ iceberg_manifest_write(StringInfo buf, const IcebergSchema *schema, int spec_id,
 			elog(ERROR, "manifest entry for \"%s\" has no sequence number", e->file.path);
 		if ((e->file.content == ICEBERG_DATA) != (content == 0))
 			elog(ERROR, "manifest entry for \"%s\" has the wrong content", e->file.path);
+		if ((e->file.partition_size > 0) != partition->by_day)
+			elog(ERROR, "manifest entry for \"%s\" has the wrong partition", e->file.path);
 		put_entry(&w->block, e, snapshot_id);
 		w->count++;
 		avro_writer_end_datum(w);
 		count_entry(out, e, sequence_number);
 	}
+	iceberg_partition_summarize(partition, entries, nentries, out);
 	avro_writer_finish(w);
 	out->length = w->out.len;
 	appendBinaryStringInfo(buf, w->out.data, w->out.len);

@@ -99,7 +99,8 @@ iceberg_summarize(IcebergSnapshot *s, const IcebergCommit *c)
 	put_count(s, "removed-files-size", removed->size);
 	put_count(s, "added-position-deletes", added->position_deletes);
 	put_count(s, "removed-position-deletes", removed->position_deletes);
-	put(s, "changed-partition-count", changed ? "1" : "0");
+	put(s, "changed-partition-count",
+		changed ? psprintf("%d", Max(iceberg_partition_count(c->change->files, c->change->nfiles), 1)) : "0");
 	put_total(s, previous, "total-records", added->records, removed->records);
 	put_total(s, previous, "total-files-size", added->size, removed->size);
 	put_total(s, previous, "total-data-files", added->data_files, removed->data_files);

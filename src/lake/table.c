@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "iceberg/partition.h"
 #include "lake/internal.h"
 #include "lake/table.h"
 #include "utils/memutils.h"
@@ -272,6 +273,15 @@ lake_table_new(Lake *lake, const char *namespace, const char *name,
 	pfree(json.data);
 	lake_table_point(t);
 	return t;
+}
+
+void
+lake_table_partition_by_day(LakeTable *t, int field_id, const char *name)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+
+	iceberg_partition_by_day(t->metadata, field_id, name);
+	MemoryContextSwitchTo(old);
 }
 
 void

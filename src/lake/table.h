@@ -69,6 +69,9 @@ extern bool lake_location_used(Lake *lake, const char *location);
 extern LakeTable *lake_table_new(Lake *lake, const char *namespace, const char *name,
 								 const char *location, IcebergSchema *schema, const IcebergProperty *properties, int nproperties);
 
+/* Of a new table, before its first commit: partitions it by the day of a timestamp; see iceberg/partition.h. */
+extern void lake_table_partition_by_day(LakeTable *t, int field_id, const char *name);
+
 extern void lake_table_free(LakeTable *t);
 
 /* <location>/data/<token>-<n>.parquet */

@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "iceberg/manifest.h"
+#include "iceberg/partition.h"
 #include "tap.h"
 
 #define NCOLUMNS 5
@@ -16,6 +16,8 @@ static IcebergSchema schema = {
 	.nfields = 1,
 	.fields = (IcebergField[]) {{.id = 1, .name = "a", .type = {.id = LAKE_LONG}, .supported = true}}
 };
+
+static const IcebergPartition unpartitioned;
 
 static IcebergManifestEntry
 make_entry(int i, IcebergStatus status, IcebergContent content)
@@ -96,7 +98,7 @@ test_data_manifest(void)
 	for (int i = 0; i < 300; i++)
 		entries[i] = make_entry(i, i < 100 ? ICEBERG_ADDED : i < 200 ? ICEBERG_EXISTING : ICEBERG_DELETED, ICEBERG_DATA);
 	initStringInfo(&buf);
-	iceberg_manifest_write(&buf, &schema, 0, 0, 77, 1000, entries, 300, &m);
+	iceberg_manifest_write(&buf, &schema, &unpartitioned, 0, 77, 1000, entries, 300, &m);
 	is_int(m.length, buf.len, "length");
 	is_int(m.added_files, 100, "added files");
 	is_int(m.existing_rows, 100 * 100 + (100 + 199) * 50, "existing rows");
@@ -132,16 +134,16 @@ test_delete_manifest(void)
 	int			n;
 
 	initStringInfo(&buf);
-	iceberg_manifest_write(&buf, &schema, 0, 1, 77, 9, &e, 1, &m);
+	iceberg_manifest_write(&buf, &schema, &unpartitioned, 1, 77, 9, &e, 1, &m);
 	read = iceberg_manifest_read(buf.data, buf.len, "m.avro", &m, NULL, -1, &n);
 	ok(n == 1 && same_file(&read[0].file, &e.file), "a delete file");
 	is_str(read[0].file.referenced_data_file, "s3://bucket/data/x.parquet", "the data file it is for");
 	is_int(m.content, 1, "the manifest's content");
-	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, 0, 0, 77, 9, &e, 1, &m),
+	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, &unpartitioned, 0, 77, 9, &e, 1, &m),
 		   "wrong content", "a delete file has no place in a data manifest");
 	e = make_entry(1, ICEBERG_EXISTING, ICEBERG_DATA);
 	e.sequence_number = -1;
-	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, 0, 0, 77, 9, &e, 1, &m),
+	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, &unpartitioned, 0, 77, 9, &e, 1, &m),
 		   "no sequence number", "an existing file without a sequence number is not written");
 }
 
@@ -207,7 +209,7 @@ test_any_byte(void)
 	for (int i = 0; i < 3; i++)
 		entries[i] = make_entry(i, ICEBERG_ADDED, ICEBERG_DATA);
 	initStringInfo(&buf);
-	iceberg_manifest_write(&buf, &schema, 0, 0, 77, 9, entries, 3, &m);
+	iceberg_manifest_write(&buf, &schema, &unpartitioned, 0, 77, 9, entries, 3, &m);
 	keep_seed("manifest", 'M', &buf);
 	for (int i = 0; i < buf.len; i++)
 	{
@@ -233,12 +235,107 @@ test_any_byte(void)
 	ok(refused > buf.len / 3, "damage at any byte crashes nothing (%d of %d refused)", refused, buf.len);
 }
 
+static bool
+holds(const char *data, int size, const char *part)
+{
+	int			n = (int) strlen(part);
+
+	for (int i = 0; i + n <= size; i++)
+	{
+		if (memcmp(data + i, part, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Tuples and their ranges, on both sides of 1970; and what is refused. */
+static void
+test_days(void)
+{
+	static const char spec[] = "{\"name\":\"t_day\",\"transform\":\"day\",\"source-id\":2,\"field-id\":1000}";
+	static const int64 at[] = {INT64CONST(-1), INT64CONST(-86400000000), INT64CONST(-86400000001), 0, INT64CONST(86400000000)};
+	static const int32 days[] = {-1, -1, -2, 0, 1};
+	IcebergPartition p = {.spec_id = 0, .by_day = true, .source_id = 2, .field_id = 1000, .name = "t_day"};
+	IcebergManifestEntry entries[5];
+	IcebergManifestEntry *read;
+	IcebergManifest m;
+	IcebergManifest *list;
+	StringInfoData buf;
+	StringInfoData list_buf;
+	bool		right = true;
+	int			n;
+
+	for (int i = 0; i < 5; i++)
+	{
+		entries[i] = make_entry(i, ICEBERG_ADDED, ICEBERG_DATA);
+		right &= iceberg_day(at[i]) == days[i];
+		iceberg_partition_set_day(&entries[i].file, iceberg_day(at[i]));
+	}
+	ok(right, "days are rounded down");
+	ok(iceberg_partition_count(&entries[0].file, 1) == 1, "one file is in one partition");
+	initStringInfo(&buf);
+	iceberg_manifest_write(&buf, &schema, &p, 0, 77, 9, entries, 5, &m);
+	m.path = "m";
+	read = iceberg_manifest_read(buf.data, buf.len, "days", &m, NULL, -1, &n);
+	right = n == 5;
+	for (int i = 0; i < n; i++)
+		right &= read[i].file.partition_size == entries[i].file.partition_size &&
+			memcmp(read[i].file.partition, entries[i].file.partition, entries[i].file.partition_size) == 0;
+	ok(right, "tuples are read as they were written");
+	ok(holds(buf.data, buf.len, spec), "the manifest has the spec's fields");
+	initStringInfo(&list_buf);
+	iceberg_manifest_list_write(&list_buf, 77, -1, 9, &m, 1);
+	list = iceberg_manifest_list_read(list_buf.data, list_buf.len, "list", &n);
+	ok(n == 1 && list[0].partitions_size == m.partitions_size &&
+	   memcmp(list[0].partitions, m.partitions, m.partitions_size) == 0 &&
+	   holds(m.partitions, m.partitions_size, "\xfe\xff\xff\xff"), "the list has the range of days");
+	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, &unpartitioned, 0, 77, 9, entries, 5, &m),
+		   "wrong partition", "a tuple has no place in a table without partitions");
+	entries[1].file.partition_size = 0;
+	throws(ERRCODE_INTERNAL_ERROR, iceberg_manifest_write(&buf, &schema, &p, 0, 77, 9, entries, 5, &m),
+		   "wrong partition", "a partitioned table wants a tuple");
+}
+
+static bool
+spec_accepted(const char *specs)
+{
+	IcebergMetadata m = {.location = "t", .nschemas = 1};
+	IcebergSchema *schemas[1];
+	IcebergPartition p;
+	IcebergField fields[] = {{.id = 1, .name = "a", .type = {.id = LAKE_LONG}, .supported = true},
+	{.id = 2, .name = "t", .type = {.id = LAKE_TIMESTAMPTZ}, .supported = true}};
+	IcebergSchema two = {.nfields = 2, .fields = fields};
+	const char *reason = NULL;
+
+	schemas[0] = &two;
+	m.schemas = schemas;
+	m.partition_specs = specs ? json_read(specs, strlen(specs), "specs") : NULL;
+	return iceberg_partition_get(&m, &p, &reason) && reason == NULL;
+}
+
+static void
+test_specs(void)
+{
+#define FIELD(transform, source) "{\"name\":\"x\",\"transform\":\"" transform "\",\"source-id\":" #source ",\"field-id\":1000}"
+	ok(spec_accepted(NULL), "no specs");
+	ok(spec_accepted("[{\"spec-id\":0,\"fields\":[]}]"), "an empty spec");
+	ok(spec_accepted("[{\"spec-id\":0,\"fields\":[" FIELD("day", 2) "]}]"), "the day of a timestamp");
+	ok(!spec_accepted("[{\"spec-id\":0,\"fields\":[" FIELD("day", 1) "]}]"), "the day of a number is refused");
+	ok(!spec_accepted("[{\"spec-id\":0,\"fields\":[" FIELD("month", 2) "]}]"), "another transform is refused");
+	ok(!spec_accepted("[{\"spec-id\":0,\"fields\":[" FIELD("day", 2) "," FIELD("day", 2) "]}]"), "two fields are refused");
+	ok(!spec_accepted("[{\"spec-id\":0,\"fields\":[]},{\"spec-id\":1,\"fields\":[" FIELD("day", 2) "]}]"),
+	   "another spec that had days is refused");
+#undef FIELD
+}
+
 int
 main(void)
 {
 	test_data_manifest();
 	test_delete_manifest();
 	test_list();
+	test_days();
+	test_specs();
 	test_any_byte();
 	return done();
 }
