@@ -137,7 +137,8 @@ CREATE FUNCTION tarn.create_pipeline(
 	publications name[],
 	flush_interval interval DEFAULT '10 s',
 	memory_limit text DEFAULT '256MB',
-	options text[] DEFAULT '{}')
+	options text[] DEFAULT '{}',
+	history boolean DEFAULT false)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tarn_create_pipeline' LANGUAGE C VOLATILE STRICT;
 
@@ -186,6 +187,16 @@ AS 'MODULE_PATHNAME', 'tarn_resync' LANGUAGE C VOLATILE STRICT;
 CREATE FUNCTION tarn.resync(pipeline name, source regclass)
 RETURNS void
 AS 'MODULE_PATHNAME', 'tarn_resync_table' LANGUAGE C VOLATILE STRICT;
+
+-- A lake table with the rows that the table had: those of commits up to a position (the end of their commit
+-- record), or before the first commit that is later than a time.  From its history; the number of rows.
+CREATE FUNCTION tarn.rebuild(source regclass, until pg_lsn DEFAULT NULL, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION tarn.rebuild(source regclass, until timestamptz, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild_time' LANGUAGE C VOLATILE;
 
 -- Makes a pipeline that came with a dump, a template or a clone one of this database.
 CREATE FUNCTION tarn.take_over(pipeline name)
@@ -315,7 +326,8 @@ SELECT p.name AS pipeline,
 	t.source_table AS "table",
 	t.lake,
 	t.namespace AS lake_namespace,
-	t.table_name AS lake_table,
+	CASE WHEN h.mode <> 'only' THEN t.table_name END AS lake_table,
+	CASE WHEN h.mode <> 'false' THEN t.table_name || '__history' END AS history_table,
 	CASE WHEN t.state = 'copy' AND c.relid IS NOT NULL THEN 'copying' ELSE t.state END AS state,
 	CASE WHEN t.state <> 'copy' THEN 100.0
 		WHEN c.blocks_total > 0 THEN pg_catalog.round(100.0 * c.blocks_done / c.blocks_total, 1)
@@ -339,6 +351,10 @@ SELECT p.name AS pipeline,
 	t.error_at
 FROM tarn.pipeline_table t
 JOIN tarn.pipeline p ON p.id = t.pipeline_id
+CROSS JOIN LATERAL (SELECT coalesce(
+	(SELECT pg_catalog.lower(pg_catalog.substr(o, 9)) FROM pg_catalog.unnest(t.options) o WHERE o LIKE 'history=%'),
+	(SELECT pg_catalog.lower(pg_catalog.substr(o, 9)) FROM pg_catalog.unnest(p.options) o WHERE o LIKE 'history=%'),
+	'false') AS mode) h
 LEFT JOIN tarn.copy_status() c ON c.pipeline_id = t.pipeline_id AND c.relid = t.relid;
 
 ------------------------------------------------------------------------

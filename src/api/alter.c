@@ -176,7 +176,10 @@ tarn_alter_pipeline(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(ARG_PUBLICATIONS))
 		change_publications(p, publications);
 	if (!PG_ARGISNULL(ARG_OPTIONS))
+	{
 		note_write(NOTE_OPTIONS);
+		api_histories_changed(p);
+	}
 	api_scout_at_commit();
 	PG_RETURN_VOID();
 }

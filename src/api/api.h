@@ -35,6 +35,12 @@ extern void api_check_publications(const char *name, List *publications);
  */
 extern void api_check_owner(Oid owner, const char *lake_name, List *publications);
 
+/*
+ * After options changed: tables that are to have a history or a mirror which
+ * they had not are copied anew, for both begin with a copy.
+ */
+extern void api_histories_changed(const Pipeline *before);
+
 /* A name[] or text[] without nulls as a List of char *. */
 extern List *api_array_list(ArrayType *array, const char *what);
 

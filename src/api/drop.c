@@ -22,6 +22,8 @@
 #include "base/privileged.h"
 #include "lake/table.h"
 #include "pipeline/fence.h"
+#include "pipeline/history.h"
+#include "pipeline/rebuild.h"
 #include "pipeline/registry.h"
 #include "pipeline/state.h"
 
@@ -115,29 +117,54 @@ api_stop_worker(PipelineState *state, const char *name)
 	}
 }
 
-/* Drops the lake tables from the catalog, and notes their folders. */
+/* Drops a lake table from the catalog, and notes its folder. */
+static void
+drop_lake_table(DropFiles *drop, const LakeTable *lake)
+{
+	MemoryContext old;
+
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	drop->locations = lappend(drop->locations, pstrdup(lake->metadata->location));
+	MemoryContextSwitchTo(old);
+	catalog_drop(drop->lake->catalog, lake->namespace, lake->name);
+}
+
+/* A table's mirror, its history, and what was made of that. */
+static void
+drop_table(DropFiles *drop, const PipelineTable *t)
+{
+	char	   *history = history_name(t->name);
+	LakeTable  *lake = lake_table_load(drop->lake, t->namespace, t->name, true);
+	ListCell   *lc;
+
+	if (lake && !history_is(lake))
+		drop_lake_table(drop, lake);
+	lake = lake_table_load(drop->lake, t->namespace, history, true);
+	if (lake == NULL || !history_is(lake))
+		return;
+	drop_lake_table(drop, lake);
+	foreach(lc, catalog_list(drop->lake->catalog, t->namespace))
+	{
+		const CatalogTable *other = lfirst(lc);
+
+		lake = lake_table_load(drop->lake, t->namespace, other->name, true);
+		if (lake && rebuild_is(lake, history))
+			drop_lake_table(drop, lake);
+	}
+}
+
+/* All of the tables. */
 static void
 drop_lake_tables(Pipeline *p)
 {
 	static bool registered = false;
-	MemoryContext old;
 	ListCell   *lc;
 	DropFiles  *drop = MemoryContextAllocZero(TopTransactionContext, sizeof(DropFiles));
 
 	drop->slot = MemoryContextStrdup(TopTransactionContext, p->slot);
 	drop->lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
 	foreach(lc, p->tables)
-	{
-		PipelineTable *t = lfirst(lc);
-		LakeTable  *lake = lake_table_load(drop->lake, t->namespace, t->name, true);
-
-		if (lake == NULL)
-			continue;
-		old = MemoryContextSwitchTo(TopTransactionContext);
-		drop->locations = lappend(drop->locations, pstrdup(lake->metadata->location));
-		MemoryContextSwitchTo(old);
-		catalog_drop(drop->lake->catalog, t->namespace, t->name);
-	}
+		drop_table(drop, lfirst(lc));
 	if (!registered)
 		RegisterXactCallback(at_end, NULL);
 	registered = true;

@@ -49,6 +49,27 @@ api_find_mirrored(const Pipeline *p, Oid relid)
 	return NULL;
 }
 
+void
+api_histories_changed(const Pipeline *before)
+{
+	const Pipeline *after = registry_load(before->id);
+	ListCell   *lc;
+
+	foreach(lc, after->tables)
+	{
+		const PipelineTable *t = lfirst(lc);
+		const PipelineTable *old = pipeline_find_table(before, t->relid);
+
+		/* others are copied before they follow */
+		if (old == NULL || (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP))
+			continue;
+		if (t->write.history != HISTORY_NONE && old->write.history == HISTORY_NONE)
+			(void) registry_copy_anew(after->id, t->relid, "its history begins");
+		else if (table_mirrored(t) && !table_mirrored(old))
+			(void) registry_copy_anew(after->id, t->relid, "it was not mirrored, but for its history");
+	}
+}
+
 Datum
 tarn_set_table_options(PG_FUNCTION_ARGS)
 {
@@ -69,6 +90,8 @@ tarn_set_table_options(PG_FUNCTION_ARGS)
 	privileged_end(&scope);
 	/* they hold from this place of the stream on */
 	note_write(NOTE_OPTIONS);
+	api_histories_changed(p);
+	api_scout_at_commit();
 	PG_RETURN_VOID();
 }
 

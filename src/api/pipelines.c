@@ -58,8 +58,8 @@ insert_pipeline(FunctionCallInfo fcinfo, int64 memory_limit)
 	PrivilegedScope scope;
 	char		token[TOKEN_LENGTH + 1];
 	Oid			types[] = {NAMEOID, OIDOID, NAMEOID, NAMEARRAYOID, INTERVALOID, INT8OID, TEXTARRAYOID,
-	OIDOID, INT8OID, TEXTOID};
-	Datum		values[10];
+	OIDOID, INT8OID, TEXTOID, BOOLOID};
+	Datum		values[11];
 	bool		isnull;
 	int32		id;
 
@@ -74,6 +74,7 @@ insert_pipeline(FunctionCallInfo fcinfo, int64 memory_limit)
 	values[7] = ObjectIdGetDatum(MyDatabaseId);
 	values[8] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[9] = CStringGetTextDatum(token);
+	values[10] = PG_GETARG_DATUM(6);
 	privileged_begin(&scope);
 	if (privileged_execute("SELECT FROM tarn.pipeline WHERE name = $1", 1, types, values, NULL, SPI_OK_SELECT) > 0)
 		ereport(ERROR,
@@ -83,8 +84,8 @@ insert_pipeline(FunctionCallInfo fcinfo, int64 memory_limit)
 					   "pg_catalog.pg_get_serial_sequence('tarn.pipeline', 'id'))::integer AS id) "
 					   "INSERT INTO tarn.pipeline (id, name, owner, lake, publications, flush_interval, memory_limit, "
 					   "options, database, system_identifier, slot, flush_token) OVERRIDING SYSTEM VALUE "
-					   "SELECT n.id, $1, $2, $3, $4, $5, $6, $7, $8, $9, 'tarn_' || $8 || '_' || n.id, $10::uuid FROM n "
-					   "RETURNING id", 10, types, values, NULL, SPI_OK_INSERT_RETURNING);
+					   "SELECT n.id, $1, $2, $3, $4, $5, $6, CASE WHEN $11 THEN $7 || '{history=true}' ELSE $7 END, $8, $9, 'tarn_' || $8 || '_' || n.id, $10::uuid FROM n "
+					   "RETURNING id", 11, types, values, NULL, SPI_OK_INSERT_RETURNING);
 	id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 
 	/* rows come disabled (api/restored.c) */
@@ -102,10 +103,14 @@ tarn_create_pipeline(PG_FUNCTION_ARGS)
 	char	   *lake = NameStr(*PG_GETARG_NAME(1));
 	List	   *publications = api_array_list(PG_GETARG_ARRAYTYPE_P(2), "publications");
 	int64		memory_limit = api_memory_limit(text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	List	   *options;
 	int32		id;
 
 	api_check_interval(PG_GETARG_INTERVAL_P(3));
-	api_check_options(api_array_list(PG_GETARG_ARRAYTYPE_P(5), "options"));
+	options = api_array_list(PG_GETARG_ARRAYTYPE_P(5), "options");
+	if (PG_GETARG_BOOL(6))
+		options = lappend(options, "history=true");
+	api_check_options(options);
 	api_check_server();
 	if (name[0] == '\0')
 		ereport(ERROR,

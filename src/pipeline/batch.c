@@ -15,6 +15,7 @@
 
 #include "pipeline/batch.h"
 #include "pipeline/evolve.h"
+#include "pipeline/history.h"
 #include "pipeline/tables.h"
 
 /* Memory is counted again after so many rows, or bytes of one row. */
@@ -189,9 +190,30 @@ release_buffers(Batch *batch, PipelineTable *t)
 	count_memory(batch, t);
 }
 
-/* Writes the tables with most rows early while the batch is above its limit. */
+/* What is buffered of a table, and of its history. */
+static size_t
+held(const PipelineTable *t)
+{
+	return (t->batch ? t->batch->bytes : 0) + (t->history ? t->history->bytes : 0);
+}
+
 static void
-make_room(Batch *batch)
+write_early(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+
+	batch->current = t;
+	if (b && batch_rows(b, t) == 0 && b->ndeletes == 0)
+		release_buffers(batch, t);
+	else if (b)
+		batch_write(batch, t);
+	if (t->history)
+		history_write(batch, t);
+	batch->current = NULL;
+}
+
+void
+batch_make_room(Batch *batch)
 {
 	while (over_limit(batch))
 	{
@@ -202,19 +224,12 @@ make_room(Batch *batch)
 		{
 			PipelineTable *t = lfirst(lc);
 
-			if (t->batch && (largest == NULL || t->batch->bytes > largest->batch->bytes))
+			if (largest == NULL || held(t) > held(largest))
 				largest = t;
 		}
-		if (largest == NULL || largest->batch->bytes < COUNT_BYTES)
+		if (largest == NULL || held(largest) < COUNT_BYTES)
 			return;
-		if (batch_rows(largest->batch, largest) == 0 && largest->batch->ndeletes == 0)
-		{
-			release_buffers(batch, largest);
-			continue;
-		}
-		batch->current = largest;
-		batch_write(batch, largest);
-		batch->current = NULL;
+		write_early(batch, largest);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
@@ -254,15 +269,14 @@ after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 		count_memory(batch, t);
 		if (t->batch->used >= batch->piece_bytes)
 			batch_seal(batch, t);
-		if (over_limit(batch))
-			make_room(batch);
+		batch_make_room(batch);
 		CHECK_FOR_INTERRUPTS();
 	}
 }
 
 /* How large the value is we learn when it is read: until the first is, few are gathered. */
-static void
-add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column)
+void
+batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column)
 {
 	TableBatch *b = t->batch;
 	size_t		expected = t->columns[column].carried_bytes;
@@ -289,9 +303,8 @@ null_in_required(const PipelineTable *t, const TableColumn *c)
 					quote_qualified_identifier(t->schema, t->table))));
 }
 
-/* Appends a value that is not plain in memory; returns its size. */
-static Size
-append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value)
+Size
+batch_append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value)
 {
 	MemoryContext old = MemoryContextSwitchTo(batch->scratch);
 	struct varlena *flat = detoast_external_attr((struct varlena *) DatumGetPointer(value));
@@ -301,6 +314,38 @@ append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(batch->scratch);
 	return size;
+}
+
+void
+batch_end_row(Batch *batch, PipelineTable *t, uint8 mark, Size big)
+{
+	TableBatch *b = t->batch;
+	uint32		n = batch_rows(b, t) - 1;
+
+	if (n == b->marks_capacity)
+	{
+		b->marks_capacity *= 2;
+		b->marks = repalloc_huge(b->marks, b->marks_capacity);
+	}
+	b->marks[n] = mark;
+	b->nmarked += mark != 0;
+	batch->changed = true;
+	after_change(batch, t, big);
+}
+
+void
+batch_end_delete(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+
+	if (b->ndeletes == b->deletes_capacity)
+	{
+		b->deletes_capacity *= 2;
+		b->delete_at = repalloc_huge(b->delete_at, b->deletes_capacity * sizeof(uint32));
+	}
+	b->delete_at[b->ndeletes++] = batch_rows(b, t);
+	batch->changed = true;
+	after_change(batch, t, 0);
 }
 
 static void
@@ -326,27 +371,19 @@ append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 		{
 			if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
 			{
-				add_carry(batch, t, n, i);
+				batch_add_carry(batch, t, n, i);
 				mark |= ROW_CARRIES;
 				column_append_null(v);
 			}
 			else
-				big += append_external(batch, c, v, value);
+				big += batch_append_external(batch, c, v, value);
 		}
 		else
 			convert_append(&c->convert, v, value, batch->scratch);
 	}
 	if (!batch->scratch->isReset)
 		MemoryContextReset(batch->scratch);
-	if (n == b->marks_capacity)
-	{
-		b->marks_capacity *= 2;
-		b->marks = repalloc_huge(b->marks, b->marks_capacity);
-	}
-	b->marks[n] = mark;
-	b->nmarked += mark != 0;
-	batch->changed = true;
-	after_change(batch, t, big);
+	batch_end_row(batch, t, mark, big);
 }
 
 static void
@@ -362,20 +399,13 @@ append_delete(Batch *batch, PipelineTable *t, const DecodeRow *old_row)
 		if (old_row->isnull[c->attnum - 1])
 			column_append_null(b->keys[k]);
 		else if (c->varlena && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
-			append_external(batch, c, b->keys[k], value);
+			batch_append_external(batch, c, b->keys[k], value);
 		else
 			convert_append(&c->convert, b->keys[k], value, batch->scratch);
 	}
 	if (!batch->scratch->isReset)
 		MemoryContextReset(batch->scratch);
-	if (b->ndeletes == b->deletes_capacity)
-	{
-		b->deletes_capacity *= 2;
-		b->delete_at = repalloc_huge(b->delete_at, b->deletes_capacity * sizeof(uint32));
-	}
-	b->delete_at[b->ndeletes++] = batch_rows(b, t);
-	batch->changed = true;
-	after_change(batch, t, 0);
+	batch_end_delete(batch, t);
 }
 
 /* The table a change goes to. */
@@ -387,11 +417,58 @@ sink_table(const DecodeRelation *rel)
 	return t && t->opened && t->stop_error == NULL && t->copy_reason == NULL ? t : NULL;
 }
 
+/* A change that goes to a history alone; others are counted when they are written. */
+static void
+count_change(Batch *batch, PipelineTable *t, HistoryOp op)
+{
+	PipelineState *state = batch->pipeline->state;
+
+	switch (op)
+	{
+		case HISTORY_INSERT:
+			state->inserts++;
+			t->work.inserts++;
+			break;
+		case HISTORY_UPDATE:
+			state->updates++;
+			t->work.updates++;
+			break;
+		case HISTORY_DELETE:
+			state->deletes++;
+			t->work.deletes++;
+			break;
+		case HISTORY_TRUNCATE:
+			state->truncates++;
+			t->work.truncates++;
+			break;
+		default:
+			break;
+	}
+}
+
+/* The same, if it has a mirror; what has a history is told of the change. */
+static inline PipelineTable *
+sink_mirror(Batch *batch, const DecodeTxn *txn, const DecodeRelation *rel, HistoryOp op,
+			const DecodeRow *old_row, const DecodeRow *new_row)
+{
+	PipelineTable *t = sink_table(rel);
+
+	batch->sequence++;
+	if (likely(t == NULL || t->history == NULL))
+		return t;
+	history_add(batch, t, txn, op, old_row, new_row);
+	if (t->lake)
+		return t;
+	count_change(batch, t, op);
+	return NULL;
+}
+
 static void
 sink_begin(ChangeSink *sink, const DecodeTxn *txn)
 {
 	Batch	   *batch = (Batch *) sink;
 
+	batch->sequence = 0;
 	if (batch->first_commit_time == 0)
 		batch->first_commit_time = txn->commit_time;
 }
@@ -463,8 +540,8 @@ sink_wants(ChangeSink *sink, Oid relid, const DecodeTxn *txn)
  * key stays a key, and a later update knows which row it is about.  Full
  * rows are no key.
  */
-static inline uint8
-new_key_mark(const PipelineTable *t)
+uint8
+batch_new_key_mark(const PipelineTable *t)
 {
 	if (likely(!t->write.keep_deleted && !t->write.keep_truncated))
 		return 0;
@@ -476,11 +553,11 @@ sink_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 			DecodeRelation *rel, const DecodeRow *new_row)
 {
 	Batch	   *batch = (Batch *) sink;
-	PipelineTable *t = sink_table(rel);
+	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_INSERT, NULL, new_row);
 
 	if (t == NULL)
 		return;
-	append_row(batch, t, new_row, new_key_mark(t));
+	append_row(batch, t, new_row, batch_new_key_mark(t));
 	t->batch->inserts++;
 }
 
@@ -489,13 +566,13 @@ sink_update(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 			DecodeRelation *rel, const DecodeRow *old_row, const DecodeRow *new_row)
 {
 	Batch	   *batch = (Batch *) sink;
-	PipelineTable *t = sink_table(rel);
+	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_UPDATE, old_row, new_row);
 
 	if (t == NULL)
 		return;
 	if (old_row)
 		append_delete(batch, t, old_row);
-	append_row(batch, t, new_row, old_row ? ROW_MOVED | new_key_mark(t) : ROW_REPLACES);
+	append_row(batch, t, new_row, old_row ? ROW_MOVED | batch_new_key_mark(t) : ROW_REPLACES);
 	t->batch->updates++;
 }
 
@@ -504,7 +581,7 @@ sink_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 			DecodeRelation *rel, const DecodeRow *old_row)
 {
 	Batch	   *batch = (Batch *) sink;
-	PipelineTable *t = sink_table(rel);
+	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_DELETE, old_row, NULL);
 
 	if (t == NULL || t->write.keep_deleted)
 		return;
@@ -513,8 +590,8 @@ sink_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 }
 
 /* Everything the table had is void: buffers, early files, and at the flush the lake's files. */
-static void
-truncate_table(Batch *batch, PipelineTable *t)
+void
+batch_truncate(Batch *batch, PipelineTable *t)
 {
 	TableBatch *b = batch_table(t);
 	MemoryContext old = MemoryContextSwitchTo(b->context);
@@ -542,11 +619,11 @@ sink_truncate(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 
 	for (int i = 0; i < nrels; i++)
 	{
-		PipelineTable *t = sink_table(rels[i]);
+		PipelineTable *t = sink_mirror(batch, txn, rels[i], HISTORY_TRUNCATE, NULL, NULL);
 
 		if (t && !t->write.keep_truncated)
 		{
-			truncate_table(batch, t);
+			batch_truncate(batch, t);
 			batch->pipeline->state->truncates++;
 			t->work.truncates++;
 		}

@@ -100,6 +100,7 @@ typedef struct Batch
 	bool		options_set;	/* the stream has come to where options may have been set */
 	PipelineTable *current;		/* being written; an error in its values concerns it alone */
 	int			next_file;		/* number of the next file of the flush token */
+	int64		sequence;		/* of the last change in the transaction at hand */
 	MemoryContext scratch;		/* reset for each row that needs it */
 } Batch;
 
@@ -115,6 +116,23 @@ extern void batch_table_free(PipelineTable *t);
 
 /* Empties a table's buffers: its rows were written, or are void. */
 extern void batch_buffers_reset(Batch *batch, PipelineTable *t);
+
+/*
+ * For rows that do not come from decoding (rebuild.c): what ends a row, or a
+ * delete, after a value was appended to each column, or key column; a value
+ * to be carried that was appended as null; TRUNCATE; the mark of a new row.
+ */
+extern void batch_end_row(Batch *batch, PipelineTable *t, uint8 mark, Size big);
+extern void batch_end_delete(Batch *batch, PipelineTable *t);
+extern void batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column);
+extern void batch_truncate(Batch *batch, PipelineTable *t);
+extern uint8 batch_new_key_mark(const PipelineTable *t);
+
+/* Appends a value that is not plain in memory, but is to be had (no VARATT_IS_EXTERNAL_ONDISK); returns its size. */
+extern Size batch_append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value);
+
+/* Writes the tables with most rows early while the batch is above its limit. */
+extern void batch_make_room(Batch *batch);
 
 /*
  * Resolves what is buffered and writes it, or has it written, to data files;

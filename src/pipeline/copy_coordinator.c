@@ -39,6 +39,7 @@
 #include "pipeline/copy_shared.h"
 #include "pipeline/file_wire.h"
 #include "pipeline/flush.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/session.h"
 #include "pipeline/shape.h"
@@ -91,6 +92,7 @@ export_snapshot(Coordinator *c)
 	DecodingContextFindStartpoint(ctx);
 	state_set_detail(c->state, "%s", "");
 	c->lsn = MyReplicationSlot->data.confirmed_flush;
+	c->time = GetCurrentTimestamp();
 	c->snapshot = MemoryContextStrdup(c->context, SnapBuildExportSnapshot(ctx->snapshot_builder));
 	FreeDecodingContext(ctx);
 	/* ephemeral: this drops it; the snapshot is held by our transaction now */
@@ -113,6 +115,8 @@ make_segment(Coordinator *c)
 	header.pipeline_id = c->args.pipeline_id;
 	header.coordinator = MyProcPid;
 	strlcpy(header.snapshot, c->snapshot, sizeof(header.snapshot));
+	header.lsn = c->lsn;
+	header.time = c->time;
 	header.nworkers = Max(1, Min(copy_workers, c->ntasks));
 	header.ntables = c->njobs;
 	header.ntasks = c->ntasks;
@@ -187,20 +191,30 @@ static void
 handle_message(Coordinator *c, int worker, const void *data, Size size)
 {
 	Cursor		in;
+	CopyMessage kind;
 	CopyJob    *job;
 	IcebergDataFile *file;
 
 	cursor_init(&in, data, size, "message of a copy worker", NULL, 0);
-	switch ((CopyMessage) cursor_u8(&in))
+	kind = (CopyMessage) cursor_u8(&in);
+	switch (kind)
 	{
 		case COPY_IMPORTED:
 			c->imported[worker] = true;
 			break;
 		case COPY_FILE:
+		case COPY_HISTORY:
 			job = read_job(c, &in);
 			file = palloc(sizeof(IcebergDataFile));
 			wire_get_file(&in, file);
-			job->files = lappend(job->files, file);
+			if (kind == COPY_FILE)
+				job->files = lappend(job->files, file);
+			else
+			{
+				/* the message has no partition: they all are of this day */
+				history_copied_file(file, c->time);
+				job->history_files = lappend(job->history_files, file);
+			}
 			break;
 		case COPY_DONE:
 			job = read_job(c, &in);
@@ -280,18 +294,32 @@ check_slot(const Coordinator *c)
 				 errmsg("%s", problem)));
 }
 
+static IcebergDataFile *
+file_array(const List *files)
+{
+	IcebergDataFile *array = palloc(sizeof(IcebergDataFile) * Max(list_length(files), 1));
+	ListCell   *lc;
+
+	foreach(lc, files)
+		array[foreach_current_index(lc)] = *(IcebergDataFile *) lfirst(lc);
+	return array;
+}
+
 static void
 commit_table(Coordinator *c, CopyJob *job)
 {
-	IcebergDataFile *files = palloc(sizeof(IcebergDataFile) * Max(list_length(job->files), 1));
-	ListCell   *lc;
+	CopiedTable copied = {
+		.lsn = c->lsn,.time = c->time,
+		.files = file_array(job->files),.nfiles = list_length(job->files),
+		.history_files = file_array(job->history_files),.nhistory_files = list_length(job->history_files),
+		.next_file = (int) pg_atomic_read_u32(&copy_tables(c->shared)[job - c->jobs].next_file)
+	};
 
-	foreach(lc, job->files)
-		files[foreach_current_index(lc)] = *(IcebergDataFile *) lfirst(lc);
 	check_slot(c);
-	pipeline_commit_copy(c->p, job->t, c->lsn, files, list_length(job->files));
+	pipeline_commit_copy(c->p, job->t, &copied);
 	MemoryContextSwitchTo(c->context);
-	pfree(files);
+	pfree(unconstify(IcebergDataFile *, copied.files));
+	pfree(unconstify(IcebergDataFile *, copied.history_files));
 	job->committed = true;
 	c->unreported = true;
 }
@@ -349,8 +377,7 @@ settle_failures(Coordinator *c)
 
 		if (job->committed)
 			continue;
-		(void) lake_table_remove_token(c->p->lake, job->t->lake->metadata->location, job->t->copy_token,
-									   job->t->lake->metadata_location != NULL ? job->t->lake : NULL);
+		copy_remove_files(c->p, job->t);
 		if (job->sqlstate != 0 && is_final(job->sqlstate))
 		{
 			pipeline_begin();

@@ -21,6 +21,7 @@ typedef struct CopyJob
 {
 	PipelineTable *t;
 	List	   *files;			/* of IcebergDataFile * */
+	List	   *history_files;
 	int			ntasks;
 	int			ntasks_done;
 	uint64		nblocks;
@@ -40,6 +41,7 @@ typedef struct Coordinator
 	int			ntasks;
 	int			tasks_capacity;
 	XLogRecPtr	lsn;			/* S */
+	TimestampTz time;			/* when that was */
 	char	   *snapshot;		/* name of the exported one; NULL: let go */
 	dsm_segment *segment;
 	CopyShared *shared;
@@ -60,6 +62,9 @@ typedef struct Coordinator
  * copied are stopped.
  */
 extern void copy_plan_tables(Coordinator *c);
+
+/* Removes what a copy has written of a table and nobody has published. */
+extern void copy_remove_files(Pipeline *p, const PipelineTable *t);
 
 /* Block ranges of all jobs, in the exporting transaction after the snapshot was taken: c->tasks. */
 extern void copy_plan_tasks(Coordinator *c);

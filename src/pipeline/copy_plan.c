@@ -21,6 +21,7 @@
 #include "base/failpoint.h"
 #include "pipeline/copy_coordinator.h"
 #include "pipeline/flush.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/rights.h"
 #include "pipeline/tables.h"
@@ -29,6 +30,33 @@
 #define COPY_TASK_MIN_BLOCKS 256
 #define COPY_TASK_MAX_BLOCKS 16384
 #define COPY_TASKS_A_WORKER 8
+
+static void
+remove_token(Pipeline *p, const LakeTable *lake, const char *token)
+{
+	if (lake)
+		(void) lake_table_remove_token(p->lake, lake->metadata->location, token,
+									   lake->metadata_location != NULL ? lake : NULL);
+}
+
+void
+copy_remove_files(Pipeline *p, const PipelineTable *t)
+{
+	remove_token(p, t->lake, t->copy_token);
+	if (t->history)
+		remove_token(p, t->history->lake, t->copy_token);
+}
+
+/* A table that was renamed away keeps its folder, and drop_data removes folders: is one that we would make in use? */
+static bool
+folder_used(Pipeline *p, const PipelineTable *t)
+{
+	if (table_mirrored(t) && t->lake == NULL &&
+		lake_location_used(p->lake, lake_table_location(p->lake, t->namespace, t->name)))
+		return true;
+	return t->history && t->history->lake == NULL &&
+		lake_location_used(p->lake, lake_table_location(p->lake, t->namespace, history_name(t->name)));
+}
 
 /* Opens one table and records the name of its files; a table that cannot be copied is stopped. */
 static void
@@ -44,13 +72,13 @@ prepare_table(Coordinator *c, PipelineTable *t)
 		registry_stop_table(c->p->id, t->relid, problem);
 		return;
 	}
-	/* a table that was renamed away keeps its folder, and drop_data removes folders */
-	t->own_folder = t->lake == NULL &&
-		lake_location_used(c->p->lake, lake_table_location(c->p->lake, t->namespace, t->name));
-	pipeline_table_lake(c->p, t);
+	t->own_folder = folder_used(c->p, t);
+	if (table_mirrored(t))
+		pipeline_table_lake(c->p, t);
+	if (t->history)
+		history_lake(c->p, t);
 	if (t->copy_token[0] != '\0')
-		(void) lake_table_remove_token(c->p->lake, t->lake->metadata->location, t->copy_token,
-									   t->lake->metadata_location != NULL ? t->lake : NULL);
+		copy_remove_files(c->p, t);
 	registry_new_token(t->copy_token);
 	registry_copy_begin(c->p->id, t->relid, t->copy_token);
 	job->t = t;

@@ -14,6 +14,7 @@
  *
  *	IMPORTED			it holds the snapshot
  *	FILE table file		a data file is finished (file_wire.h)
+ *	HISTORY table file	the same, of the table's history
  *	DONE table n		n tasks of the table: all their rows are in finished files
  *	FAILED table state text
  *						its tasks of this table are lost
@@ -45,6 +46,7 @@ typedef enum CopyMessage
 {
 	COPY_IMPORTED = 'I',
 	COPY_FILE = 'F',
+	COPY_HISTORY = 'H',
 	COPY_DONE = 'D',
 	COPY_FAILED = 'E',
 	COPY_END = 'Z'
@@ -79,6 +81,8 @@ typedef struct CopyShared
 	int32		pipeline_id;
 	pid_t		coordinator;
 	char		snapshot[COPY_SNAPSHOT_LENGTH];
+	XLogRecPtr	lsn;			/* what the snapshot shows, and when */
+	TimestampTz time;
 	uint64		row_group_bytes;	/* limit of a worker's buffers */
 	int32		nworkers;
 	int32		ntables;
@@ -130,14 +134,15 @@ extern void copy_board_show(PipelineState *state, dsm_handle segment);
 /*
  * Copies tasks of one table (copy_table.c): from *task on, as long as the
  * tasks that `next` gives are of the same table; *task is then the first
- * that is not, or NULL.  `file_done` is called for each finished file.
+ * that is not, or NULL.  `file_done` is called for each finished file, which
+ * is one of the mirror (COPY_FILE) or of the history (COPY_HISTORY).
  * Returns the number of tasks done.  Fails on what is wrong with the table.
  */
 typedef struct CopyRun
 {
 	Pipeline   *pipeline;
 	CopyShared *shared;
-	void		(*file_done) (int32 table, const IcebergDataFile *file, void *arg);
+	void		(*file_done) (CopyMessage kind, int32 table, const IcebergDataFile *file, void *arg);
 	void	   *arg;
 } CopyRun;
 

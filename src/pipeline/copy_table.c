@@ -41,12 +41,26 @@
 #include "base/failpoint.h"
 #include "decode/sink.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/history.h"
 #include "pipeline/shape.h"
 #include "pipeline/tables.h"
 #include "pipeline/write.h"
 
 /* Memory of the vectors is counted every so many rows. */
 #define COPY_CHECK_ROWS 1024
+
+/* A file being written, of the mirror or of the history. */
+typedef struct CopyFile
+{
+	CopyMessage kind;			/* how its end is told */
+	const LakeTable *lake;
+	FileForm	form;
+	ParquetWriterOptions options;
+	ParquetWriter *writer;		/* NULL: no file is open */
+	StoreWriter *out;
+	char	   *path;
+	MemoryContext context;		/* of the open file */
+} CopyFile;
 
 /* One table, as long as its tasks are at hand. */
 typedef struct CopyOutput
@@ -59,11 +73,10 @@ typedef struct CopyOutput
 	DecodeFilter *filter;		/* or NULL */
 	ColumnVector **columns;
 	uint32		nrows;			/* in the vectors */
-	ParquetWriter *writer;		/* NULL: no file is open */
-	StoreWriter *out;
-	char	   *path;
+	CopyFile	mirror;			/* lake NULL: there is none */
+	CopyFile	history;		/* the same */
+	HistoryRows *history_rows;
 	MemoryContext context;
-	MemoryContext file_context; /* of the open file */
 	MemoryContext row_context;	/* reset for each row */
 } CopyOutput;
 
@@ -152,6 +165,18 @@ copy_same_then(Oid relid, TupleDesc now)
 }
 
 static void
+copy_begin_files(CopyOutput *o, CopyFile *f, CopyMessage kind, const LakeTable *lake, FileForm form)
+{
+	f->kind = kind;
+	f->lake = lake;
+	f->options = *form.options;
+	f->options.row_group_bytes = Min(f->options.row_group_bytes, o->run->shared->row_group_bytes);
+	f->form = form;
+	f->form.options = &f->options;
+	f->context = AllocSetContextCreate(o->context, "tarn copy file", ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
 copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 {
 	CopyTable  *shared = &copy_tables(run->shared)[table_number];
@@ -172,14 +197,20 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s", problem)));
 	t->own_folder = shared->own_folder;
-	pipeline_table_lake(run->pipeline, t);
 
 	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);
 	if (o->rel == NULL || shape_fingerprint(t->shape) != shared->shape || !copy_same_then(t->relid, o->rel->desc))
 		copy_changed(t);
 	o->context = CurrentMemoryContext;
 	o->filter = decode_filter_open(o->rel, run->pipeline->publications, o->context);
-	o->file_context = AllocSetContextCreate(o->context, "tarn copy file", ALLOCSET_DEFAULT_SIZES);
+	if (table_mirrored(t))
+		copy_begin_files(o, &o->mirror, COPY_FILE, pipeline_table_lake(run->pipeline, t),
+						 (FileForm) {t->parquet, t->ncolumns, &t->write.parquet, t->shape->schema});
+	if (t->history)
+	{
+		copy_begin_files(o, &o->history, COPY_HISTORY, history_lake(run->pipeline, t), history_form(t));
+		o->history_rows = history_rows_create(o->context);
+	}
 	o->row_context = AllocSetContextCreate(o->context, "tarn copy row", ALLOCSET_DEFAULT_SIZES);
 	o->columns = palloc(Max(t->ncolumns, 1) * sizeof(ColumnVector *));
 	for (int i = 0; i < t->ncolumns; i++)
@@ -225,53 +256,67 @@ copy_close_leaf(CopyLeaf *leaf)
 }
 
 static void
-copy_open_file(CopyOutput *o)
+copy_open_file(CopyOutput *o, CopyFile *f)
 {
-	MemoryContext old = MemoryContextSwitchTo(o->file_context);
-	ParquetWriterOptions options = o->t->write.parquet;
+	MemoryContext old = MemoryContextSwitchTo(f->context);
 
-	options.row_group_bytes = Min(options.row_group_bytes, o->run->shared->row_group_bytes);
-	o->path = lake_data_path(o->t->lake, o->shared->token,
-							 (int) pg_atomic_fetch_add_u32(&o->shared->next_file, 1));
-	o->out = store_create(o->run->pipeline->lake->store, o->path, 0);
-	o->writer = parquet_writer_open(o->t->parquet, o->t->ncolumns, &options, NULL, write_to_store, o->out);
+	f->path = lake_data_path(f->lake, o->shared->token, (int) pg_atomic_fetch_add_u32(&o->shared->next_file, 1));
+	f->out = store_create(o->run->pipeline->lake->store, f->path, 0);
+	f->writer = parquet_writer_open(f->form.columns, f->form.ncolumns, f->form.options, NULL, write_to_store, f->out);
 	MemoryContextSwitchTo(old);
 }
 
 static void
-copy_close_file(CopyOutput *o)
+copy_close_file(CopyOutput *o, CopyFile *f)
 {
-	MemoryContext old = MemoryContextSwitchTo(o->file_context);
+	MemoryContext old;
 	ParquetFileSummary *summary;
 	IcebergDataFile file;
 
+	if (f->writer == NULL)
+		return;
+	old = MemoryContextSwitchTo(f->context);
 	memset(&file, 0, sizeof(file));
-	summary = parquet_writer_finish(o->writer);
-	store_finish(o->out);
+	summary = parquet_writer_finish(f->writer);
+	store_finish(f->out);
 	FAILPOINT("copy-file-written");
-	lake_data_file(&file, o->path, o->t->lake->schema, summary);
-	o->run->file_done(o->table_number, &file, o->run->arg);
-	parquet_writer_free(o->writer);
-	o->writer = NULL;
+	lake_data_file(&file, f->path, f->form.schema, summary);
+	o->run->file_done(f->kind, o->table_number, &file, o->run->arg);
+	parquet_writer_free(f->writer);
+	f->writer = NULL;
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(o->file_context);
+	MemoryContextReset(f->context);
 }
 
-/* The gathered rows become a row group; the file is rolled at its size. */
+/* Adds rows to a file, which is rolled at its size. */
+static void
+copy_put_rows(CopyOutput *o, CopyFile *f, ColumnVector *const *columns, uint32 nrows)
+{
+	if (f->writer == NULL)
+		copy_open_file(o, f);
+	parquet_writer_append(f->writer, columns, nrows, NULL);
+	if (parquet_writer_bytes(f->writer) >= o->t->write.file_bytes)
+		copy_close_file(o, f);
+}
+
+/* The gathered rows become a row group. */
 static void
 copy_write_rows(CopyOutput *o)
 {
 	if (o->nrows == 0)
 		return;
-	if (o->writer == NULL)
-		copy_open_file(o);
-	parquet_writer_append(o->writer, o->columns, o->nrows, NULL);
+	if (o->mirror.lake)
+		copy_put_rows(o, &o->mirror, o->columns, o->nrows);
+	if (o->history.lake)
+	{
+		history_add_copied(o->t, o->history_rows, o->columns, o->nrows, o->run->shared->lsn, o->run->shared->time);
+		copy_put_rows(o, &o->history, o->history_rows->columns, o->nrows);
+		history_rows_reset(o->history_rows);
+	}
 	pg_atomic_fetch_add_u64(&o->shared->rows, o->nrows);
 	o->nrows = 0;
 	for (int i = 0; i < o->t->ncolumns; i++)
 		column_vector_reset(o->columns[i]);
-	if (parquet_writer_bytes(o->writer) >= o->t->write.file_bytes)
-		copy_close_file(o);
 }
 
 static bool
@@ -281,6 +326,9 @@ copy_full(const CopyOutput *o)
 
 	for (int i = 0; i < o->t->ncolumns; i++)
 		bytes += column_vector_bytes(o->columns[i]);
+	/* a history has them a second time */
+	if (o->history.lake)
+		bytes *= 2;
 	return bytes >= Min(o->t->write.parquet.row_group_bytes, o->run->shared->row_group_bytes);
 }
 
@@ -407,7 +455,7 @@ copy_table_run(const CopyRun *run, const CopyTask **task)
 	if (OidIsValid(leaf.relid))
 		copy_close_leaf(&leaf);
 	copy_write_rows(&output);
-	if (output.writer != NULL)
-		copy_close_file(&output);
+	copy_close_file(&output, &output.mirror);
+	copy_close_file(&output, &output.history);
 	return ntasks;
 }

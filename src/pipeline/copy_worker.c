@@ -59,11 +59,11 @@ copy_put_int32(StringInfo out, int32 value)
 }
 
 static void
-copy_file_done(int32 table, const IcebergDataFile *file, void *arg)
+copy_file_done(CopyMessage kind, int32 table, const IcebergDataFile *file, void *arg)
 {
 	StringInfoData message;
 
-	copy_message(&message, COPY_FILE);
+	copy_message(&message, kind);
 	copy_put_int32(&message, table);
 	wire_put_file(&message, file);
 	copy_send(arg, &message);

@@ -15,6 +15,7 @@
 
 #include "base/failpoint.h"
 #include "pipeline/evolve.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/tables.h"
@@ -62,17 +63,22 @@ forget_index(PipelineTable *t)
 	t->rekeyed = true;
 }
 
-static void
-reshape(Batch *batch, PipelineTable *t, const ShapeColumns *columns, XLogRecPtr since)
+void
+evolve_reshape(Batch *batch, PipelineTable *t, const ShapeColumns *columns, XLogRecPtr since)
 {
+	batch->current = t;
+	if (t->history)
+		history_write(batch, t);
 	if (t->batch)
 	{
-		batch->current = t;
-		batch_write(batch, t);
-		batch_settle(batch->pipeline, t->batch);
-		batch->current = NULL;
+		if (t->lake)
+		{
+			batch_write(batch, t);
+			batch_settle(batch->pipeline, t->batch);
+		}
 		batch_vectors_free(batch, t);
 	}
+	batch->current = NULL;
 	if (columns->rekeyed)
 		forget_index(t);
 	shape_install(t, columns);
@@ -121,7 +127,9 @@ evolve_described(Batch *batch, PipelineTable *t, const DecodeTxn *txn, XLogRecPt
 				MemoryContextDelete(columns.shape->context);
 			break;
 		case SHAPE_EVOLVES:
-			reshape(batch, t, &columns, txn->commit_lsn);
+			evolve_reshape(batch, t, &columns, txn->commit_lsn);
+			if (t->history)
+				history_add_shape(batch, t, txn);
 			break;
 		case SHAPE_COPY:
 			evolve_copy_anew(t, reason, false);
@@ -139,7 +147,10 @@ evolve_discard(PipelineTable *t, List **garbage)
 {
 	ListCell   *lc;
 
-	if (t->batch == NULL || t->keep_batch)
+	if (t->keep_batch)
+		return;
+	history_forget(t, garbage);
+	if (t->batch == NULL)
 		return;
 	foreach(lc, t->batch->files)
 		*garbage = lappend(*garbage, pstrdup(((IcebergDataFile *) lfirst(lc))->path));
@@ -170,6 +181,8 @@ name_taken(Pipeline *p, const PipelineTable *t, List *moving)
 		if (strcmp(other->namespace, t->new_schema) == 0 && strcmp(other->name, t->new_table) == 0)
 			return false;
 	}
+	if (t->history && catalog_load(p->lake->catalog, t->new_schema, history_name(t->new_table)) != NULL)
+		return true;
 	return catalog_load(p->lake->catalog, t->new_schema, t->new_table) != NULL ||
 		registry_lake_table_taken(p->lake_name, t->new_schema, t->new_table);
 }
@@ -213,6 +226,8 @@ move_table(Pipeline *p, PipelineTable *t, const char *namespace, const char *nam
 {
 	if (t->lake && t->lake->metadata_location)
 		catalog_rename(p->lake->catalog, t->namespace, t->name, namespace, name);
+	if (t->history && t->history->lake && t->history->lake->metadata_location)
+		catalog_rename(p->lake->catalog, t->namespace, history_name(t->name), namespace, history_name(name));
 	registry_rename_table(p->id, t->relid, t->new_schema, t->new_table, namespace, name);
 	t->namespace = MemoryContextStrdup(p->context, namespace);
 	t->name = MemoryContextStrdup(p->context, name);
@@ -220,6 +235,11 @@ move_table(Pipeline *p, PipelineTable *t, const char *namespace, const char *nam
 	{
 		t->lake->namespace = t->namespace;
 		t->lake->name = t->name;
+	}
+	if (t->history && t->history->lake)
+	{
+		t->history->lake->namespace = t->namespace;
+		t->history->lake->name = MemoryContextStrdup(p->context, history_name(t->name));
 	}
 }
 

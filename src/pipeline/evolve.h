@@ -21,10 +21,14 @@
 #include "postgres.h"
 
 #include "pipeline/batch.h"
+#include "pipeline/shape.h"
 
 /* Takes a description from the stream: the table's columns are set, and evolve, or the table is marked. */
 extern void evolve_described(Batch *batch, PipelineTable *t, const DecodeTxn *txn, XLogRecPtr lsn,
 							 const DecodeRelation *rel);
+
+/* Writes what is buffered, and goes on with these columns, which transactions have from `since` on. */
+extern void evolve_reshape(Batch *batch, PipelineTable *t, const ShapeColumns *columns, XLogRecPtr since);
 
 /*
  * Marks the table to be copied anew.  What the batch has of it is void, since

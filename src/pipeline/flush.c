@@ -27,17 +27,26 @@
 #include "pipeline/evolve.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/tables.h"
 #include "pipeline/write.h"
 
-/* One table of a flush. */
+/* One lake table of a flush. */
 typedef struct FlushTable
 {
 	PipelineTable *table;
+	LakeTable **place;			/* where its state is: that of the mirror, or of the history */
 	LakeTable  *after;
 } FlushTable;
+
+/* Does this one stand for the table in tarn.tables?  The history does where there is no mirror. */
+static bool
+is_main(const FlushTable *f)
+{
+	return f->place == &f->table->lake || f->table->lake == NULL;
+}
 
 void
 pipeline_begin(void)
@@ -126,9 +135,8 @@ write_deletes(Batch *batch, PipelineTable *t)
 	p->state->written_bytes += file->file_size;
 }
 
-/* Delete file and metadata of one table, whose rows are written; NULL when nothing of it changes in the end. */
-static LakeTable *
-write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
+LakeChange *
+pipeline_change_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 {
 	TableBatch *b = t->batch;
 	LakeChange *change;
@@ -153,9 +161,55 @@ write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 		t->work.bytes += file->file_size;
 	}
 	if (t->reshaped)
-		shape_change_lake(t, change, t->shape->lsn);
+		shape_change_lake(t->shape, t->last_field_id, t->lake, change, t->shape->lsn);
+	add_summary(change, batch->pipeline, lsn);
+	return change;
+}
+
+/* Delete file and metadata of one table; NULL when nothing changes. */
+static LakeTable *
+write_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
+{
+	LakeChange *change = pipeline_change_table(batch, t, lsn, garbage);
+
+	return change ? lake_change_write(change, garbage) : NULL;
+}
+
+/* The same for a table's history. */
+static LakeTable *
+write_history(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
+{
+	TableHistory *h = t->history;
+	LakeChange *change;
+	ListCell   *lc;
+
+	if (h->files == NIL && !t->reshaped)
+		return NULL;
+	change = lake_change_begin(h->lake, batch->pipeline->flush_token);
+	foreach(lc, h->files)
+	{
+		const IcebergDataFile *file = lfirst(lc);
+
+		lake_change_add(change, file);
+		if (t->lake)
+			continue;
+		t->work.files++;
+		t->work.bytes += file->file_size;
+	}
+	if (t->reshaped)
+		shape_change_lake(h->shape, HISTORY_BEFORE_ID(t->last_field_id), h->lake, change, t->shape->lsn);
 	add_summary(change, batch->pipeline, lsn);
 	return lake_change_write(change, garbage);
+}
+
+/* Notes the next state of a lake table; it outlives the flush. */
+static void
+add_flush_table(FlushTable *tables, int *n, PipelineTable *t, LakeTable **place, LakeTable *after)
+{
+	if (after == NULL)
+		return;
+	MemoryContextSetParent(after->context, t->context);
+	tables[(*n)++] = (FlushTable) {t, place, after};
 }
 
 bool
@@ -179,7 +233,7 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 	registry_flush(p, upto, token);
 	for (int i = 0; i < n; i++)
 	{
-		from[i] = tables[i].table->lake;
+		from[i] = *tables[i].place;
 		to[i] = tables[i].after;
 	}
 	if (n > 0)
@@ -187,7 +241,11 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 	for (int i = 0; i < n; i++)
 	{
 		PipelineTable *t = tables[i].table;
-		TableState	state = t->state == TABLE_CATCHUP && pipeline_caught_up(p, t, upto) ? TABLE_LIVE : t->state;
+		TableState	state;
+
+		if (!is_main(&tables[i]))
+			continue;
+		state = t->state == TABLE_CATCHUP && pipeline_caught_up(p, t, upto) ? TABLE_LIVE : t->state;
 
 		registry_table_progress(p->id, t, state, upto, to[i]);
 	}
@@ -218,19 +276,23 @@ adopt(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const char *toke
 	{
 		PipelineTable *t = tables[i].table;
 
-		lake_table_free(t->lake);
-		t->lake = tables[i].after;
-		t->lake->namespace = t->namespace;	/* it may just have been renamed */
-		t->lake->name = t->name;
-		if (t->index)
+		lake_table_free(*tables[i].place);
+		*tables[i].place = tables[i].after;
+		/* it may just have been renamed */
+		tables[i].after->namespace = t->namespace;
+		tables[i].after->name = tables[i].place == &t->lake ? t->name :
+			MemoryContextStrdup(tables[i].after->context, history_name(t->name));
+		if (t->index && tables[i].place == &t->lake)
 			keyindex_settle(t->index);
-		memset(&t->work, 0, sizeof(t->work));
+		if (is_main(&tables[i]))
+			memset(&t->work, 0, sizeof(t->work));
 	}
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);
 
 		batch_table_free(t);
+		history_forget(t, NULL);
 		if (t->stop_error)
 		{
 			pipeline_table_close(t);
@@ -260,7 +322,7 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	Pipeline   *p = batch->pipeline;
 	MemoryContext context = AllocSetContextCreate(p->context, "tarn flush", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	FlushTable *tables = palloc(sizeof(FlushTable) * Max(list_length(p->tables), 1));
+	FlushTable *tables = palloc(sizeof(FlushTable) * Max(2 * list_length(p->tables), 1));
 	List	   *garbage = NIL;
 	char		token[TOKEN_LENGTH + 1];
 	int			n = 0;
@@ -272,30 +334,26 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 		batch->current = lfirst(lc);
 		if (batch->current->copy_reason || batch->current->stop_error)
 			evolve_discard(batch->current, &garbage);
-		if (batch->current->batch)
+		if (batch->current->batch && batch->current->lake)
 			batch_write(batch, batch->current);
+		if (batch->current->history)
+			history_write(batch, batch->current);
 	}
 	batch->current = NULL;
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);
-		LakeTable  *after;
 
-		if (t->batch == NULL)
-			continue;
 		batch->current = t;
-		after = write_table(batch, t, upto, &garbage);
+		if (t->batch && t->lake)
+			add_flush_table(tables, &n, t, &t->lake, write_table(batch, t, upto, &garbage));
+		if (t->history)
+			add_flush_table(tables, &n, t, &t->history->lake, write_history(batch, t, upto, &garbage));
 		batch->current = NULL;
-		if (after == NULL)
-			continue;
-		/* the new state outlives the flush */
-		MemoryContextSetParent(after->context, t->context);
-		tables[n].table = t;
-		tables[n++].after = after;
 	}
 	for (int i = 0; i < n; i++)
 	{
-		if (tables[i].table->index)
+		if (tables[i].table->index && tables[i].place == &tables[i].table->lake)
 			keyindex_prepare(tables[i].table->index, table_token(tables[i].after));
 	}
 	FAILPOINT("flush-index-prepared");
@@ -310,37 +368,76 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	MemoryContextDelete(context);
 }
 
-void
-pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
-					 const IcebergDataFile *files, int nfiles)
+/* The mirror of a table that was copied: whatever it held gives way to these files. */
+static LakeTable *
+copied_mirror(Pipeline *p, PipelineTable *t, const CopiedTable *copied, List **garbage)
 {
-	MemoryContext old = MemoryContextSwitchTo(t->context);
 	LakeTable  *lake = pipeline_table_lake(p, t);
 	LakeChange *change = lake_change_begin(lake, t->copy_token);
-	LakeTable  *after;
-	List	   *garbage = NIL;
 
 	if (lake->metadata_location)
 		lake_change_drop_all(change);
-	for (int i = 0; i < nfiles; i++)
-		lake_change_add(change, &files[i]);
+	for (int i = 0; i < copied->nfiles; i++)
+		lake_change_add(change, &copied->files[i]);
 	/* also when the shape is the same: transactions that commit later may show an older one */
-	shape_change_lake(t, change, lsn);
-	add_summary(change, p, lsn);
-	after = lake_change_write(change, &garbage);
+	shape_change_lake(t->shape, t->last_field_id, lake, change, copied->lsn);
+	add_summary(change, p, copied->lsn);
+	return lake_change_write(change, garbage);
+}
+
+/* Its history: they are added, under a head of their own. */
+static LakeTable *
+copied_history(Pipeline *p, PipelineTable *t, const CopiedTable *copied, List **garbage)
+{
+	TableHistory *h = t->history;
+	LakeTable  *lake = history_lake(p, t);
+	LakeChange *change = lake_change_begin(lake, t->copy_token);
+
+	lake_change_add(change, history_write_head(p, t, lake_data_path(lake, t->copy_token, copied->next_file),
+											   copied->lsn, copied->time));
+	for (int i = 0; i < copied->nhistory_files; i++)
+		lake_change_add(change, &copied->history_files[i]);
+	shape_change_lake(h->shape, HISTORY_BEFORE_ID(t->last_field_id), lake, change, copied->lsn);
+	add_summary(change, p, copied->lsn);
+	return lake_change_write(change, garbage);
+}
+
+void
+pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
+{
+	MemoryContext old = MemoryContextSwitchTo(t->context);
+	FlushTable	tables[2];
+	LakeTable  *from[2];
+	LakeTable  *to[2];
+	List	   *garbage = NIL;
+	int			n = 0;
+
+	if (table_mirrored(t))
+		add_flush_table(tables, &n, t, &t->lake, copied_mirror(p, t, copied, &garbage));
+	if (t->history)
+		add_flush_table(tables, &n, t, &t->history->lake, copied_history(p, t, copied, &garbage));
 
 	FAILPOINT("copy-before-commit");
 	fence_require(p);
 	pipeline_begin();
 	MemoryContextSwitchTo(t->context);
-	lake_commit(&lake, &after, 1);
+	for (int i = 0; i < n; i++)
+	{
+		from[i] = *tables[i].place;
+		to[i] = tables[i].after;
+	}
+	lake_commit(from, to, n);
 	if (t->new_schema)
 		evolve_rename(p, list_make1(t));
-	registry_copy_end(p->id, t->relid, lsn, after);
+	/* the first is the main one */
+	registry_copy_end(p->id, t->relid, copied->lsn, to[0]);
 	registry_add_garbage(p->lake_name, garbage);
 	pipeline_commit();
 	FAILPOINT("copy-after-commit");
-	lake_table_free(lake);
-	t->lake = after;
+	for (int i = 0; i < n; i++)
+	{
+		lake_table_free(from[i]);
+		*tables[i].place = to[i];
+	}
 	MemoryContextSwitchTo(old);
 }

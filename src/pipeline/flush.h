@@ -23,19 +23,37 @@
 extern void pipeline_flush(Batch *batch, XLogRecPtr upto);
 
 /*
+ * The change of one lake table whose rows are written (batch_write), with its
+ * deletes and its summary; NULL when nothing of it changes in the end.
+ */
+extern LakeChange *pipeline_change_table(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage);
+
+/*
  * Has the table in catch-up, and the pipeline, been reached by a flush at
  * this position?  A copy may be ahead of the stream as well as behind it:
  * live is what both have reached.
  */
 extern bool pipeline_caught_up(const Pipeline *p, const PipelineTable *t, XLogRecPtr upto);
 
+/* What the copy of a table has made, as it was at `lsn`. */
+typedef struct CopiedTable
+{
+	XLogRecPtr	lsn;
+	TimestampTz time;
+	const IcebergDataFile *files;
+	int			nfiles;
+	const IcebergDataFile *history_files;
+	int			nhistory_files;
+	int			next_file;		/* a number that none of them has in its name */
+} CopiedTable;
+
 /*
  * Publishes the copy of a table: replaces whatever the lake table holds by
- * these files, at position `lsn`.  Outside of a transaction; t is open, and
- * the files are named after t->copy_token.  Used by the copy's coordinator.
+ * these files, and adds to the history.  Outside of a transaction; t is open,
+ * and the files are named after t->copy_token.  Used by the copy's
+ * coordinator.
  */
-extern void pipeline_commit_copy(Pipeline *p, PipelineTable *t, XLogRecPtr lsn,
-								 const IcebergDataFile *files, int nfiles);
+extern void pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied);
 
 /* Begins a transaction whose WAL our own decoding drops; and ends it, asserting that others can see it. */
 extern void pipeline_begin(void);

@@ -45,6 +45,14 @@ typedef enum TableState
 
 extern const char *const table_state_names[];
 
+/* Is every change of a table kept?  (history.h) */
+typedef enum HistoryMode
+{
+	HISTORY_NONE,
+	HISTORY_BESIDE,				/* the mirror */
+	HISTORY_ONLY
+} HistoryMode;
+
 /* A column whose lake type an option gives. */
 typedef struct ColumnOption
 {
@@ -63,6 +71,7 @@ typedef struct WriteOptions
 	bool		row_security_ignored;	/* mirror a table with row-level security */
 	bool		keep_deleted;	/* rows that the source deletes stay in the lake */
 	bool		keep_truncated; /* the same for TRUNCATE */
+	HistoryMode history;
 	List	   *columns;		/* of ColumnOption *, the table's before the pipeline's */
 } WriteOptions;
 
@@ -83,6 +92,7 @@ typedef struct TableColumn
 
 typedef struct TableBatch TableBatch;	/* batch.h */
 typedef struct TableShape TableShape;	/* shape.h */
+typedef struct TableHistory TableHistory;	/* history.h */
 
 /* What was done to a table in the lake. */
 typedef struct TableWork
@@ -119,7 +129,8 @@ typedef struct PipelineTable
 	int		   *keys;			/* indexes into columns */
 	bool		wide_key;		/* keys longer than 64 bits */
 	char		replica_identity;
-	LakeTable  *lake;			/* state of the last commit; NULL before the copy */
+	LakeTable  *lake;			/* state of the last commit; NULL before the copy, and without a mirror */
+	TableHistory *history;		/* NULL: none is kept */
 
 	KeyIndex   *index;			/* opened at the first need */
 	bool		index_fresh;	/* rebuilt by this process */
@@ -138,6 +149,13 @@ typedef struct PipelineTable
 	XLogRecPtr	leaving;		/* not published any more: followed until there */
 	MemoryContext context;		/* of the opened part */
 } PipelineTable;
+
+/* Is there to be a lake table with the table's current rows? */
+static inline bool
+table_mirrored(const PipelineTable *t)
+{
+	return t->write.history != HISTORY_ONLY;
+}
 
 typedef struct Pipeline
 {

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "base/hash.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/shape_internal.h"
@@ -61,8 +62,8 @@ shape_property(const TableShape *shape, const char *key)
 }
 
 /* Anybody may set properties: what is no position is none. */
-static XLogRecPtr
-parse_lsn(const char *text)
+XLogRecPtr
+shape_parse_lsn(const char *text)
 {
 	uint32		high;
 	uint32		low;
@@ -87,7 +88,7 @@ shape_of_lake(const LakeTable *lake, MemoryContext parent)
 		if (is_ours(m->properties[i].key))
 			shape_set_property(shape, m->properties[i].key, m->properties[i].value);
 		else if (strcmp(m->properties[i].key, SHAPE_LSN) == 0)
-			shape->lsn = parse_lsn(m->properties[i].value);
+			shape->lsn = shape_parse_lsn(m->properties[i].value);
 	}
 	MemoryContextSwitchTo(old);
 	return shape;
@@ -126,21 +127,24 @@ shape_install(PipelineTable *t, const ShapeColumns *columns)
 	/* what is read of files from now on is read as the new shape */
 	if (t->lake)
 		t->lake->schema = t->shape->schema;
+	if (t->history)
+		history_reshape(t);
 }
 
 void
-shape_change_lake(const PipelineTable *t, LakeChange *change, XLogRecPtr lsn)
+shape_change_lake(const TableShape *shape, int last_field_id, const LakeTable *lake,
+				  LakeChange *change, XLogRecPtr lsn)
 {
-	const IcebergMetadata *m = t->lake->metadata;
+	const IcebergMetadata *m = lake->metadata;
 
-	lake_change_schema(change, t->shape->schema, t->last_field_id);
+	lake_change_schema(change, shape->schema, last_field_id);
 	for (int i = 0; i < m->nproperties; i++)
 	{
-		if (is_ours(m->properties[i].key) && shape_property(t->shape, m->properties[i].key) == NULL)
+		if (is_ours(m->properties[i].key) && shape_property(shape, m->properties[i].key) == NULL)
 			lake_change_property(change, m->properties[i].key, NULL);
 	}
-	for (int i = 0; i < t->shape->nproperties; i++)
-		lake_change_property(change, t->shape->properties[i].key, t->shape->properties[i].value);
+	for (int i = 0; i < shape->nproperties; i++)
+		lake_change_property(change, shape->properties[i].key, shape->properties[i].value);
 	lake_change_property(change, SHAPE_LSN, psprintf("%X/%X", LSN_FORMAT_ARGS(lsn)));
 }
 

@@ -92,13 +92,21 @@ extern ShapeChange shape_make(Pipeline *p, PipelineTable *t, const DecodeRelatio
 /* Makes them the table's; what it had is freed. */
 extern void shape_install(PipelineTable *t, const ShapeColumns *columns);
 
-/* Sets schema and properties of the table's shape; lsn: its TableShape.lsn from then on. */
-extern void shape_change_lake(const PipelineTable *t, LakeChange *change, XLogRecPtr lsn);
+/*
+ * Gives the lake table schema and properties of a shape, and `last_field_id`;
+ * lsn: its TableShape.lsn from then on.  The shape must live until the change
+ * is written.
+ */
+extern void shape_change_lake(const TableShape *shape, int last_field_id, const LakeTable *lake,
+							  LakeChange *change, XLogRecPtr lsn);
 
 /* Are values kept as the table's options say?  A description makes it so. */
 extern bool shape_has_options(const PipelineTable *t);
 
 extern const char *shape_property(const TableShape *shape, const char *key);
+
+/* "16/B374D848" as in properties and summaries; 0 when it is no position. */
+extern XLogRecPtr shape_parse_lsn(const char *text);
 
 /* A number that differs when shapes do: do two processes mean the same files? */
 extern uint64 shape_fingerprint(const TableShape *shape);

@@ -263,7 +263,9 @@ default_missing(const Maker *m, const TableColumn *c)
 
 	if (has_missing_value(desc, c->attnum) || partitions_have_missing_value(m->rel, c->name))
 		return true;
-	return TupleDescAttr(desc, c->attnum - 1)->attnotnull && (m->t->batch != NULL || lake_table_rows(m->t->lake) != 0);
+	if (!TupleDescAttr(desc, c->attnum - 1)->attnotnull)
+		return false;
+	return m->t->batch != NULL || m->t->lake == NULL || lake_table_rows(m->t->lake) != 0;
 }
 
 /* A column that the lake has no field for: can its values in the rows that are there be told? */

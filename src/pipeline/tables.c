@@ -21,6 +21,7 @@
 
 #include "base/privileged.h"
 #include "pipeline/batch.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/tables.h"
@@ -79,6 +80,38 @@ pipeline_table_problem(Oid relid, List *publications)
 	return NULL;
 }
 
+/*
+ * The lake tables that the catalog has, in t->context.  False when one of
+ * them is something else; *problem says what, unless `problem` is NULL.
+ */
+static bool
+load_lake_tables(Pipeline *p, PipelineTable *t, char **problem)
+{
+	if (table_mirrored(t))
+		t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
+	if (t->lake && history_is(t->lake))
+	{
+		if (problem)
+			*problem = psprintf("lake table \"%s.%s\" is the history of another table", t->namespace, t->name);
+		return false;
+	}
+	return t->write.history == HISTORY_NONE || history_open(p, t, problem);
+}
+
+/* The shape that the lake tables tell; NULL when there are none.  And the highest field id of either. */
+static TableShape *
+shape_before(PipelineTable *t)
+{
+	const LakeTable *history = t->history ? t->history->lake : NULL;
+
+	t->last_field_id = t->lake ? t->lake->metadata->last_column_id : 0;
+	if (history)
+		t->last_field_id = Max(t->last_field_id, HISTORY_MIRROR_ID(history->metadata->last_column_id));
+	if (t->lake)
+		return shape_of_lake(t->lake, t->context);
+	return history ? history_lake_shape(t) : NULL;
+}
+
 bool
 pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 {
@@ -95,12 +128,11 @@ pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 	rel = decode_relation_describe(t->relid, p->publications);
 	if (rel == NULL)
 		*problem = psprintf("table %s is not published", quote_qualified_identifier(t->schema, t->table));
-	else
+	else if (load_lake_tables(p, t, problem))
 	{
-		t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
-		t->last_field_id = t->lake ? t->lake->metadata->last_column_id : 0;
-		change = shape_make(p, t, rel, t->lake ? shape_of_lake(t->lake, t->context) : NULL, SHAPE_COPYING,
-							&columns, problem);
+		change = shape_make(p, t, rel, shape_before(t), SHAPE_COPYING, &columns, problem);
+		if (change != SHAPE_PROBLEM && t->history && !history_fits(t, columns.shape->schema, problem))
+			change = SHAPE_PROBLEM;
 	}
 	MemoryContextSwitchTo(caller);
 	if (change == SHAPE_PROBLEM)
@@ -129,12 +161,10 @@ pipeline_table_follow(Pipeline *p, PipelineTable *t)
 		return true;
 	t->context = AllocSetContextCreate(p->context, "tarn pipeline table", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(t->context);
-	t->lake = lake_table_load(p->lake, t->namespace, t->name, true);
-	if (t->lake)
+	if (load_lake_tables(p, t, NULL) && (t->lake || !table_mirrored(t)) && (t->history == NULL || t->history->lake))
 	{
-		t->shape = shape_of_lake(t->lake, t->context);
-		t->last_field_id = t->lake->metadata->last_column_id;
-		t->opened = true;
+		t->shape = shape_before(t);
+		t->opened = t->shape != NULL;
 	}
 	MemoryContextSwitchTo(old);
 	if (!t->opened)
@@ -154,6 +184,7 @@ pipeline_table_close(PipelineTable *t)
 		MemoryContextDelete(t->context);
 	t->context = NULL;
 	t->lake = NULL;
+	t->history = NULL;
 	t->shape = NULL;
 	t->columns = NULL;
 	t->ncolumns = t->nkeys = 0;

@@ -29,6 +29,7 @@
 #include "pipeline/batch.h"
 #include "pipeline/copy.h"
 #include "pipeline/flush.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/rights.h"
 #include "pipeline/shape.h"
@@ -78,20 +79,27 @@ elapsed(TimestampTz since, int ms)
 	return TimestampDifferenceExceeds(since, GetCurrentTimestamp(), ms);
 }
 
+static void
+remove_orphans_of(Pipeline *p, const PipelineTable *t, const char *name, LakeTable *open)
+{
+	LakeTable  *lake = open ? open : lake_table_load(p->lake, t->namespace, name, true);
+
+	if (lake == NULL)
+		return;
+	(void) lake_table_remove_token(p->lake, lake->metadata->location, p->flush_token, lake);
+	if (lake != open)
+		lake_table_free(lake);
+}
+
 /*
- * Removes what an unfinished flush left in a table's folder.  Stopped tables
+ * Removes what an unfinished flush left in a table's folders.  Stopped tables
  * too: the flush may have failed because of them.
  */
 static void
 remove_orphans(Pipeline *p, PipelineTable *t)
 {
-	LakeTable  *lake = t->lake ? t->lake : lake_table_load(p->lake, t->namespace, t->name, true);
-
-	if (lake == NULL)
-		return;
-	(void) lake_table_remove_token(p->lake, lake->metadata->location, p->flush_token, lake);
-	if (lake != t->lake)
-		lake_table_free(lake);
+	remove_orphans_of(p, t, t->name, t->lake);
+	remove_orphans_of(p, t, history_name(t->name), t->history ? t->history->lake : NULL);
 }
 
 /* Opens every table that follows the stream; one that has lost its lake table stops. */
@@ -199,7 +207,12 @@ adopt_name(Pipeline *p, char **mine, const char *theirs)
 static void
 adopt_options(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 {
+	HistoryMode history = mine->write.history;
+
 	write_options_copy(&mine->write, &theirs->write, p->context);
+	/* which lake tables it has changes only when it is opened */
+	if (mine->opened)
+		mine->write.history = history;
 	for (int i = 0; i < mine->ncolumns; i++)
 		mine->parquet[i].encoding = mine->write.encoding;
 }
@@ -210,6 +223,8 @@ adopt_table(Pipeline *p, PipelineTable *mine, const PipelineTable *theirs)
 {
 	/* only the way from catchup to live keeps the lake table as it is known here */
 	if (theirs->state != mine->state && !(mine->state == TABLE_CATCHUP && theirs->state == TABLE_LIVE))
+		pipeline_table_close(mine);
+	if (theirs->write.history != mine->write.history)
 		pipeline_table_close(mine);
 	mine->state = theirs->state;
 	mine->lsn = theirs->lsn;
@@ -281,7 +296,7 @@ tend_adopt(Pipeline *p)
 		if (list_member_ptr(tables, t))
 			continue;
 		/* files written early are nobody's now */
-		if (t->opened && t->lake && t->batch)
+		if (t->opened && (t->batch || t->history))
 			remove_orphans(p, t);
 		pipeline_table_close(t);
 	}

@@ -30,7 +30,7 @@ write_to_store(void *arg, const void *data, size_t size)
 }
 
 IcebergDataFile *
-write_data_file(Pipeline *p, PipelineTable *t, const char *path, MemoryContext context,
+write_data_file(Pipeline *p, const FileForm *form, const char *path, MemoryContext context,
 				ColumnVector *const *columns, uint32 nrows, const uint64 *rows)
 {
 	StoreWriter *out = store_create(p->lake->store, path, 0);
@@ -39,13 +39,13 @@ write_data_file(Pipeline *p, PipelineTable *t, const char *path, MemoryContext c
 	IcebergDataFile *file;
 	MemoryContext old;
 
-	writer = parquet_writer_open(t->parquet, t->ncolumns, &t->write.parquet, NULL, write_to_store, out);
+	writer = parquet_writer_open(form->columns, form->ncolumns, form->options, NULL, write_to_store, out);
 	parquet_writer_append_group(writer, columns, nrows, rows);
 	summary = parquet_writer_finish(writer);
 	store_finish(out);
 	old = MemoryContextSwitchTo(context);
 	file = palloc0(sizeof(IcebergDataFile));
-	lake_data_file(file, path, t->lake->schema, summary);
+	lake_data_file(file, path, form->schema, summary);
 	MemoryContextSwitchTo(old);
 	parquet_writer_free(writer);
 	p->state->written_bytes += summary->file_bytes;
@@ -144,6 +144,7 @@ write_here(WriteRound *w, uint32 first, uint32 last)
 	TableBatch *b = w->table->batch;
 	uint32		nrows = batch_rows(b, w->table);
 	const uint64 *rows = w->rows;
+	FileForm	form = {w->table->parquet, w->table->ncolumns, &w->table->write.parquet, w->table->lake->schema};
 	char	   *path;
 
 	if (first > 0 || last < nrows)
@@ -158,7 +159,7 @@ write_here(WriteRound *w, uint32 first, uint32 last)
 		rows = part;
 	}
 	path = next_path(w);
-	remember(&b->files, write_data_file(w->batch->pipeline, w->table, path, b->context, b->columns, nrows, rows),
+	remember(&b->files, write_data_file(w->batch->pipeline, &form, path, b->context, b->columns, nrows, rows),
 			 b->context);
 	add_written(w, path, 0, first, last);
 }

@@ -22,6 +22,7 @@ static const char *const encoding_names[] = {"auto", "plain", "delta", "split", 
 static const char *const policy_names[] = {"error", "null", "clamp", NULL};
 static const char *const row_security_names[] = {"refuse", "ignore", NULL};
 static const char *const removal_names[] = {"apply", "keep", NULL};
+static const char *const history_names[] = {"false", "true", "only", NULL};
 static const char *const sql_ascii_names[] = {"refuse", "bytes", NULL};
 
 /* Filled with the codecs that can write at first use. */
@@ -38,6 +39,7 @@ static OptionSpec specs[] = {
 	{"row_security", 1, OPTION_ENUM, 0, 0, row_security_names, "a table with row-level security, which its lake table has not"},
 	{"delete", 1, OPTION_ENUM, 0, 0, removal_names, "do rows that are deleted stay in the lake"},
 	{"truncate", 1, OPTION_ENUM, 0, 0, removal_names, "do rows that are truncated stay in the lake"},
+	{"history", 1, OPTION_ENUM, 0, 0, history_names, "is every change kept, beside the mirror or instead of it"},
 	{NULL}
 };
 
@@ -113,11 +115,17 @@ apply_truncate(WriteOptions *w, int64 value)
 	w->keep_truncated = value != 0;
 }
 
+static void
+apply_history(WriteOptions *w, int64 value)
+{
+	w->history = (HistoryMode) value;
+}
+
 /* In the order of specs. */
 static void (*const appliers[]) (WriteOptions *, int64) = {
 	apply_codec, apply_level, apply_encoding, apply_row_group_rows,
 	apply_row_group_bytes, apply_page_bytes, apply_file_bytes, apply_policy, apply_sql_ascii,
-	apply_row_security, apply_delete, apply_truncate
+	apply_row_security, apply_delete, apply_truncate, apply_history
 };
 
 /* column.NAME=TYPE; NULL when it is another option. */
@@ -238,6 +246,7 @@ registry_write_options(List *pipeline_options, List *table_options, WriteOptions
 	out->policy = CONVERT_ERROR;
 	out->text_bytes = false;
 	out->keep_deleted = out->keep_truncated = false;
+	out->history = HISTORY_NONE;
 	out->columns = NIL;
 	apply_list(pipeline_options, out);
 	pipeline_columns = out->columns;

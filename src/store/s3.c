@@ -314,7 +314,7 @@ s3_send(S3Store *store, const S3Request *request, HttpResponse *response, bool *
 		if (unsure != NULL)
 			*unsure = true;
 		if (!s3_back_off(attempt))
-			s3_fail(store, request, response);
+			s3_fail(request, response);
 	}
 }
 
@@ -322,7 +322,7 @@ void
 s3_request(S3Store *store, const S3Request *request, HttpResponse *response)
 {
 	if (s3_send(store, request, response, NULL) != S3_DONE)
-		s3_fail(store, request, response);
+		s3_fail(request, response);
 }
 
 /*
@@ -355,7 +355,7 @@ sqlstate(const S3Request *request, const HttpResponse *response)
 }
 
 static const char *
-hint_for(const S3Store *store, const HttpResponse *response, const char *code)
+hint_for(const HttpResponse *response, const char *code)
 {
 	static const struct
 	{
@@ -379,17 +379,15 @@ hint_for(const S3Store *store, const HttpResponse *response, const char *code)
 		if (strcmp(code, hints[i].code) == 0)
 			return hints[i].hint;
 	}
-	if (store->key.access_key == NULL && (response->status == 401 || response->status == 403))
-		return "No keys are set; give access_key_id and secret_access_key in a user mapping of the role that asks.";
 	return NULL;
 }
 
 void
-s3_fail(const S3Store *store, const S3Request *request, const HttpResponse *response)
+s3_fail(const S3Request *request, const HttpResponse *response)
 {
 	const char *code = error_code(response);
 	const char *message = code != NULL ? s3_xml_text(response->body, "Message", NULL) : NULL;
-	const char *hint = hint_for(store, response, code);
+	const char *hint = hint_for(response, code);
 
 	if (!response->complete)
 		ereport(ERROR,

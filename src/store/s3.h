@@ -100,7 +100,7 @@ extern bool s3_back_off(int attempt);
 extern bool s3_abort_upload(S3Store *store, const char *name, const char *id);
 
 /* Raises the error of a reply that is not S3_DONE. */
-pg_noreturn extern void s3_fail(const S3Store *store, const S3Request *request, const HttpResponse *response);
+pg_noreturn extern void s3_fail(const S3Request *request, const HttpResponse *response);
 
 /* Key of an object in the bucket, from its location. */
 extern const char *s3_key(const char *name);

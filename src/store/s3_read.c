@@ -112,11 +112,11 @@ fetch_range(void *arg, uint64 offset, size_t size, void *buffer)
 		if (outcome == S3_DONE)
 			break;
 		if (outcome == S3_REFUSED)
-			s3_fail(r->store, &request, &response);
+			s3_fail(&request, &response);
 		if (response.target_used >= PROGRESS_SIZE)
 			attempt = 0;
 		if (!s3_back_off(attempt++))
-			s3_fail(r->store, &request, &response);
+			s3_fail(&request, &response);
 	}
 	if (done != size)
 		corrupted(base->name, psprintf("%zu of %zu bytes at offset " UINT64_FORMAT " came",
@@ -254,7 +254,7 @@ s3_get(Store *store, const char *name, size_t max_size, size_t *size)
 	if (response.status / 100 == 2 && (response.too_large || response.body_size > max_size))
 		store_too_large(name, Max(response.content_length, response.body_size), max_size);
 	if (outcome != S3_DONE)
-		s3_fail((S3Store *) store, &request, &response);
+		s3_fail(&request, &response);
 	store_counters.reads++;
 	store_counters.read_bytes += response.body_size;
 	*size = response.body_size;
@@ -298,7 +298,7 @@ s3_remove(Store *store, const char *name)
 
 	if (s3_send((S3Store *) store, &request, &response, NULL) != S3_DONE &&
 		!(response.complete && response.status == 404))
-		s3_fail((S3Store *) store, &request, &response);
+		s3_fail(&request, &response);
 }
 
 /*

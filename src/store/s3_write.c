@@ -128,7 +128,7 @@ make_object(S3Writer *w, const S3Request *request)
 	if (unsure && response.complete && (response.status == 412 || response.status == 404) &&
 		object_is_ours(w))
 		return;
-	s3_fail(w->store, request, &response);
+	s3_fail(request, &response);
 }
 
 static void

@@ -227,6 +227,7 @@ sub by_dropped_pipeline
 # [point, passage, what makes the processes pass it]; fast: actions of the short run
 my @matrix = (
 	[ 'flush-data-written', 2, \&by_load, 'kill error' ],
+	[ 'history-written', 2, \&by_load, 'kill error' ],
 	[ 'index-file-written', 3, \&by_load, 'kill' ],
 	[ 'flush-index-prepared', 2, \&by_load, 'error panic-server' ],
 	[ 'index-prepared', 2, \&by_load, 'kill' ],
@@ -380,7 +381,7 @@ INSERT INTO come VALUES (:x * 50 + :n, 0) ON CONFLICT (id) DO UPDATE SET v = com
 DELETE FROM come WHERE id = :y * 50 + :n;
 END;
 SQL
-TarnTest::mirror($node, 'p', tables => [qw(acc other come shaped)], keyless => [qw(hist bulk)], arguments => "flush_interval => '150 ms', memory_limit => '24 MB'");
+TarnTest::mirror($node, 'p', tables => [qw(acc other come shaped)], keyless => [qw(hist bulk)], arguments => "flush_interval => '150 ms', memory_limit => '24 MB', history => true");
 TarnTest::wait_live($node, 'p');
 TarnTest::all_same($node, 'at the start');
 

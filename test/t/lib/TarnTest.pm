@@ -314,7 +314,7 @@ sub all_same
 	$db ||= 'postgres';
 	$node->safe_psql($db, 'SET client_min_messages = warning; DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake');
 	my @tables = split /\n/, $node->safe_psql($db,
-		"SELECT format('%I|%s|%s', \"table\", state, coalesce(error, '')) FROM tarn.tables WHERE schema = 'public' ORDER BY 1");
+		"SELECT format('%I|%s|%s', \"table\", state, coalesce(error, '')) FROM tarn.tables WHERE schema = 'public' AND lake_table IS NOT NULL ORDER BY 1");
 	$node->safe_psql($db, 'IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake');
 	foreach my $line (@tables)
 	{

@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * rebuild.c
+ *	  tarn.rebuild: a lake table with the rows of a table at any moment of its
+ *	  history.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
+
+#include "api/api.h"
+#include "base/privileged.h"
+#include "pipeline/rebuild.h"
+#include "pipeline/registry.h"
+#include "pipeline/tables.h"
+
+PG_FUNCTION_INFO_V1(tarn_rebuild);
+PG_FUNCTION_INFO_V1(tarn_rebuild_time);
+
+/* Arguments of both, in their order. */
+enum
+{
+	ARG_SOURCE, ARG_UNTIL, ARG_LAKE_TABLE
+};
+
+/* The name of the pipeline whose table it is, and that keeps a history of it. */
+static char *
+find_pipeline(Oid relid)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	List	   *names = NIL;
+	ListCell   *lc;
+	uint64		n;
+
+	privileged_begin(&scope);
+	n = privileged_execute("SELECT p.name::text FROM tarn.pipeline_table t JOIN tarn.pipeline p ON p.id = t.pipeline_id "
+						   "WHERE t.relid = $1 ORDER BY p.id", 1, types, values, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scope.context);
+
+		names = lappend(names, pstrdup(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)));
+		MemoryContextSwitchTo(old);
+	}
+	privileged_end(&scope);
+	foreach(lc, names)
+	{
+		Pipeline   *p = registry_load(registry_find(lfirst(lc)));
+		PipelineTable *t = p ? pipeline_find_table(p, relid) : NULL;
+
+		if (t && t->write.history != HISTORY_NONE)
+			return lfirst(lc);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s has no history",
+					quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid))),
+			 errhint("Keep one with tarn.set_table_options(pipeline, table, '{history=true}').")));
+	return NULL;
+}
+
+/* Up to where the lake has everything of the table, and up to which time. */
+static void
+find_complete(const Pipeline *p, const PipelineTable *t, RebuildUntil *until)
+{
+	PipelineState *state = state_find(MyDatabaseId, p->id);
+
+	until->complete = t->state == TABLE_CATCHUP ? t->lsn : InvalidXLogRecPtr;
+	if (t->state == TABLE_LIVE)
+		until->complete = Max(p->lsn, state ? pg_atomic_read_u64(&state->flushed) : 0);
+	if (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP)
+		until->complete = history_complete(p->lake, t);
+	if (!until->by_time || (t->state == TABLE_LIVE && state &&
+							Max(state->current_at, state->committed_time) >= until->time))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the lake may lack changes of table %s from before %s",
+					quote_qualified_identifier(t->schema, t->table), timestamptz_to_str(until->time)),
+			 errhint("Wait for them with tarn.flush(%s), or give a position.", quote_literal_cstr(p->name))));
+}
+
+static Datum
+rebuild(FunctionCallInfo fcinfo, RebuildUntil *until)
+{
+	Oid			relid = PG_GETARG_OID(ARG_SOURCE);
+	Pipeline   *p;
+	PipelineTable *t;
+	char	   *name;
+
+	/* files of a transaction that is rolled back later would be nobody's */
+	PreventInTransactionBlock(true, "tarn.rebuild");
+	if (get_rel_name(relid) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table with OID %u does not exist", relid)));
+	p = api_pipeline_for_owner(find_pipeline(relid));
+	api_check_bound(p);
+	t = pipeline_find_table(p, relid);
+	p->lake = lake_open(lake_server_oid(p->lake_name), p->owner);
+	name = PG_ARGISNULL(ARG_LAKE_TABLE) ? rebuild_name(t->name) : convert_name_to_lake(text_to_cstring(PG_GETARG_TEXT_PP(ARG_LAKE_TABLE)));
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("name of the lake table must not be empty")));
+	find_complete(p, t, until);
+	PG_RETURN_INT64(history_rebuild(p, t, name, until));
+}
+
+Datum
+tarn_rebuild(PG_FUNCTION_ARGS)
+{
+	RebuildUntil until = {InvalidXLogRecPtr};
+
+	if (PG_ARGISNULL(ARG_SOURCE))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(ARG_UNTIL))
+	{
+		until.lsn = PG_GETARG_LSN(ARG_UNTIL);
+		if (until.lsn == InvalidXLogRecPtr)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("position \"0/0\" is before any history")));
+	}
+	return rebuild(fcinfo, &until);
+}
+
+Datum
+tarn_rebuild_time(PG_FUNCTION_ARGS)
+{
+	RebuildUntil until = {.by_time = true};
+
+	if (PG_ARGISNULL(ARG_SOURCE) || PG_ARGISNULL(ARG_UNTIL))
+		PG_RETURN_NULL();
+	until.time = PG_GETARG_TIMESTAMPTZ(ARG_UNTIL);
+	if (TIMESTAMP_NOT_FINITE(until.time))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time to rebuild until must be finite")));
+	return rebuild(fcinfo, &until);
+}

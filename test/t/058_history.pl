@@ -1,0 +1,305 @@
+# Histories: every change of a table as a row of an append-only lake table, beside the mirror or instead of it, and mirrors
+# made from them.  TARN_SEED repeats a run.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TarnCrash;
+use TarnTest;
+
+my $db = 'postgres';
+my $node = TarnTest::cluster('history', conf => "log_statement = none\nrestart_after_crash = on\n");
+TarnTest::create_lake($node);
+
+# Foreign tables over histories: the images have the type of the source's rows.
+sub foreign_history
+{
+	my ($table, $type) = @_;
+
+	$type ||= "public.$table";
+	$node->safe_psql($db, <<SQL);
+CREATE SCHEMA IF NOT EXISTS h;
+DROP FOREIGN TABLE IF EXISTS h.$table;
+CREATE FOREIGN TABLE h.$table (op text, commit_lsn bigint, commit_time timestamptz, xid bigint, sequence bigint,
+	before $type, after $type, unchanged int[], shape text) SERVER lake OPTIONS (namespace 'public', table_name '${table}__history');
+SQL
+	return;
+}
+
+# --- beside the mirror, and instead of it ---
+
+$node->safe_psql($db, <<'SQL');
+CREATE TABLE a (id int PRIMARY KEY, v text, n numeric(10,2), tags text[]);
+CREATE TABLE o (id int PRIMARY KEY, v text);
+CREATE TABLE f (x int, y text);
+ALTER TABLE f REPLICA IDENTITY FULL;
+CREATE TABLE plain (id int PRIMARY KEY);
+INSERT INTO a SELECT g, 'x' || g, g / 3.0, ARRAY['a', g::text] FROM generate_series(1, 3) g;
+INSERT INTO o VALUES (1, 'one');
+CREATE PUBLICATION p FOR TABLE a, o, f, plain;
+BEGIN;
+SELECT tarn.create_pipeline('p', lake => 'lake', publications => '{p}', flush_interval => '1 s', history => true);
+SELECT tarn.set_table_options('p', 'o', '{history=only}');
+SELECT tarn.set_table_options('p', 'plain', '{history=false}');
+COMMIT;
+SQL
+TarnTest::wait_live($node, 'p');
+$node->safe_psql($db, <<'SQL');
+BEGIN;
+INSERT INTO a VALUES (4, 'new', 1.5, NULL);
+UPDATE a SET v = 'updated' WHERE id = 2;
+UPDATE a SET id = 10 WHERE id = 1;
+DELETE FROM a WHERE id = 3;
+INSERT INTO o VALUES (2, 'two');
+COMMIT;
+BEGIN; INSERT INTO a VALUES (99); ROLLBACK;
+INSERT INTO f VALUES (1, 'f'), (1, 'f');
+UPDATE f SET y = 'g' WHERE x = 1;
+TRUNCATE o;
+SQL
+TarnTest::flush($node, 'p');
+is($node->safe_psql($db, 'SELECT "table", lake_table, history_table FROM tarn.tables ORDER BY 1'), <<'EXPECTED' =~ s/\n\z//r,
+a|a|a__history
+f|f|f__history
+o||o__history
+plain|plain|
+EXPECTED
+	'the view tells mirrors from histories');
+foreign_history($_) foreach qw(a o f);
+is($node->safe_psql($db, "SELECT op, sequence, before, after, xid IS NOT NULL FROM h.a WHERE op NOT IN ('b', 'r') ORDER BY commit_lsn, sequence"),
+	<<'EXPECTED' =~ s/\n\z//r, 'each change is a row, what was rolled back is none');
+c|1||(4,new,1.50,)|t
+u|2||(2,updated,0.67,"{a,2}")|t
+u|3|(1,,,)|(10,x1,0.33,"{a,1}")|t
+d|4|(3,,,)||t
+EXPECTED
+is($node->safe_psql($db, "SELECT op, sequence, after FROM h.a WHERE op IN ('b', 'r') ORDER BY commit_lsn, sequence, (after).id"),
+	<<'EXPECTED' =~ s/\n\z//r, 'the copy is the base');
+b|0|
+r|1|(1,x1,0.33,"{a,1}")
+r|1|(2,x2,0.67,"{a,2}")
+r|1|(3,x3,1.00,"{a,3}")
+EXPECTED
+is($node->safe_psql($db, 'SELECT op, before, after FROM h.o ORDER BY commit_lsn, sequence'),
+	"b||\nr||(1,one)\nc||(2,two)\nt||", 'a history without a mirror, and TRUNCATE is a row');
+is($node->safe_psql($db, "SELECT op, before, after FROM h.f WHERE op = 'u' ORDER BY commit_lsn, sequence"),
+	"u|(1,f)|(1,g)\nu|(1,f)|(1,g)", 'with the full identity old rows are whole');
+is($node->safe_psql($db, "SELECT count(*) FROM tarn_catalog.iceberg_tables WHERE table_name = 'o'"), '0', 'no mirror where none is wanted');
+is($node->safe_psql($db, 'SELECT count(DISTINCT (commit_lsn, commit_time, xid)) FROM (SELECT commit_lsn, commit_time, xid FROM h.a WHERE xid > 0
+	UNION ALL SELECT commit_lsn, commit_time, xid FROM h.o WHERE op = \'c\') x'), '1', 'changes of one transaction have one position');
+TarnTest::engines($node, [ map { [ "h.$_", "public.${_}__history" ] } qw(a o f) ], 'other engines read histories');
+TarnTest::engines($node, [qw(public.a public.f public.plain)], 'and the mirrors beside them');
+TarnTest::files_known($node);
+
+
+# --- a mirror of any moment ---
+
+my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
+diag("TARN_SEED=$seed");
+srand($seed);
+
+$node->safe_psql($db, <<'SQL');
+CREATE SCHEMA moments;
+CREATE TABLE k (id int PRIMARY KEY, n int, v text, tags text[], gone int);
+CREATE TABLE keyless (x int, y text);
+ALTER TABLE keyless REPLICA IDENTITY FULL;
+CREATE TABLE parted (id int, g int, v text, PRIMARY KEY (id, g)) PARTITION BY LIST (g);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES IN (0);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES IN (1);
+INSERT INTO k SELECT g, g, repeat('base', g % 7), ARRAY[g::text], g FROM generate_series(1, 200) g;
+INSERT INTO keyless SELECT g % 10, 'y' FROM generate_series(1, 50) g;
+CREATE PUBLICATION r FOR TABLE k, keyless, parted WITH (publish_via_partition_root = true);
+SELECT tarn.create_pipeline('r', lake => 'lake', publications => '{r}', flush_interval => '300 ms', memory_limit => '64MB', history => true);
+SQL
+TarnTest::wait_live($node, 'r');
+
+# A value out of line now and then
+sub text { return int(rand(4)) ? sprintf("'%s'", 'ab' x int(rand(9))) : "(SELECT string_agg(md5((x * " . (1 + int(rand(999))) . ")::text), '') FROM generate_series(1, 120) x)" }
+
+sub change
+{
+	my ($round) = @_;
+	my $id = 1 + int(rand(300));
+	my $v = $round >= 6 ? 'w' : 'v';
+	my @changes = (
+		sub { "INSERT INTO k (id, n, $v) VALUES ($id, 1, " . text() . ") ON CONFLICT (id) DO UPDATE SET n = k.n + 1" },
+		sub { "UPDATE k SET n = n + 1 WHERE id % 13 = " . $id % 13 },
+		sub { "UPDATE k SET $v = " . text() . " WHERE id = $id" },
+		sub { "UPDATE k SET id = id + 1000 WHERE id = $id AND NOT EXISTS (SELECT FROM k o WHERE o.id = $id + 1000)" },
+		sub { "DELETE FROM k WHERE id % 31 = " . $id % 31 },
+		sub { "INSERT INTO keyless SELECT $id % 10, " . text() . ' FROM generate_series(1, 2)' },
+		sub { "UPDATE keyless SET x = x + 1 WHERE ctid IN (SELECT ctid FROM keyless WHERE x = $id % 10 LIMIT 2)" },
+		sub { "DELETE FROM keyless WHERE ctid = (SELECT ctid FROM keyless WHERE x = $id % 10 LIMIT 1)" },
+		sub { "INSERT INTO parted VALUES ($id, $id % 2, " . text() . ") ON CONFLICT DO NOTHING" },
+		sub { "UPDATE parted SET g = 1 - g WHERE id = $id AND NOT EXISTS (SELECT FROM parted o WHERE o.id = $id AND o.g <> parted.g)" },
+		sub { "SAVEPOINT s; DELETE FROM k WHERE id < 50; DELETE FROM keyless; ROLLBACK TO s" },
+		sub { rand() < 0.1 ? 'TRUNCATE keyless' : 'SELECT 1' },
+		sub { rand() < 0.1 ? 'TRUNCATE parted, k' : 'SELECT 1' },
+	);
+
+	return $changes[ int(rand(@changes)) ]->();
+}
+
+# Followed without a copy, each in a round of its own
+my %shapes = (
+	3 => 'ALTER TABLE k ADD COLUMN extra int; UPDATE k SET extra = id WHERE id % 2 = 0',
+	5 => 'ALTER TABLE k DROP COLUMN gone; ALTER TABLE k ALTER n TYPE bigint; UPDATE k SET n = n + 5000000000 WHERE id % 3 = 0',
+	6 => 'ALTER TABLE k RENAME v TO w',
+	8 => 'ALTER TABLE k REPLICA IDENTITY FULL',
+	9 => 'ALTER TABLE k ADD COLUMN gone text; UPDATE k SET gone = id::text WHERE id % 5 = 0',
+	10 => 'ALTER TABLE k REPLICA IDENTITY DEFAULT',
+);
+my %crashes = (
+	2 => sub { TarnCrash::arm($node, 'history-written=kill:1') },
+	4 => sub { kill 'KILL', $node->safe_psql($db, "SELECT pid FROM tarn.pipelines WHERE name = 'r' AND pid IS NOT NULL") || 0 },
+	7 => sub { TarnCrash::arm($node, 'flush-before-commit=kill:1') },
+	11 => sub { TarnCrash::arm($node, 'flush-after-commit=kill:1') },
+);
+my @tables = qw(k keyless parted);
+my @moments;
+
+sub remember_moment
+{
+	my $n = @moments;
+
+	TarnCrash::patiently($node, "DROP TABLE IF EXISTS moments.${_}_$n; CREATE TABLE moments.${_}_$n AS SELECT * FROM $_") foreach @tables;
+	push @moments, [ split /\|/, TarnCrash::patiently($node, 'SELECT pg_current_wal_insert_lsn(), clock_timestamp()') ];
+	return;
+}
+
+sub rebuilt
+{
+	my ($table, $until, $moment) = @_;
+	my $columns = join ', ', map { "\"$_\"" } split /\n/, $node->safe_psql($db,
+		"SELECT attname FROM pg_attribute WHERE attrelid = 'moments.${table}_$moment'::regclass AND attnum > 0 ORDER BY attnum");
+
+	$node->safe_psql($db, "SELECT tarn.rebuild('$table'$until)");
+	$node->safe_psql($db, "SET client_min_messages = error; DROP SCHEMA IF EXISTS rebuilt CASCADE; CREATE SCHEMA rebuilt;"
+		  . "IMPORT FOREIGN SCHEMA public LIMIT TO (${table}__rebuilt) FROM SERVER lake INTO rebuilt");
+	my $row = "ROW($columns)::text";
+	return TarnTest::differing($node, "moments.${table}_$moment", "rebuilt.${table}__rebuilt", $db, $row);
+}
+
+foreach my $round (0 .. 12)
+{
+	$crashes{$round}->() if $crashes{$round};
+	foreach (1 .. 6)
+	{
+		my $changes = join ';', map { change($round) } 1 .. 4;
+
+		# the server may be gone for a moment; what did not commit then never happened
+		TarnCrash::query($node, "BEGIN; $changes; " . (int(rand(6)) ? 'COMMIT' : 'ROLLBACK'));
+	}
+	if ($shapes{$round})
+	{
+		TarnCrash::patiently($node, 'SELECT 1');
+		$node->safe_psql($db, $shapes{$round});
+	}
+	remember_moment();
+	TarnCrash::disarm($node);
+	TarnCrash::flush($node, 'r') if $round % 3 == 1;
+}
+# every table has a change at the end
+$node->safe_psql($db, "INSERT INTO k (id) VALUES (-1); INSERT INTO keyless VALUES (-1); INSERT INTO parted VALUES (-1, 0)");
+remember_moment();
+TarnCrash::flush($node, 'r');
+TarnTest::all_same($node, 'mirrors are right beside their histories');
+is($node->safe_psql($db, "SELECT count(*) FROM tarn.tables WHERE pipeline = 'r' AND copy_reason IS NOT NULL"), '0', 'no table was copied anew');
+foreach my $table (@tables)
+{
+	is(rebuilt($table, '', $#moments), '0', "$table: the mirror of now");
+	$node->safe_psql($db, "SET client_min_messages = error; DROP SCHEMA IF EXISTS live CASCADE; CREATE SCHEMA live;"
+		  . "IMPORT FOREIGN SCHEMA public LIMIT TO ($table) FROM SERVER lake INTO live");
+	is(TarnTest::differing($node, "live.$table row_", "rebuilt.${table}__rebuilt row_", $db, 'row_::text'), '0', "$table: equals the mirror that was kept live");
+	my $wrong = join ' ', grep { rebuilt($table, ", until => '$moments[$_][0]'::pg_lsn", $_) ne '0' } 0 .. $#moments;
+	is($wrong, '', "$table: " . @moments . ' moments by position');
+	$wrong = join ' ', grep { rebuilt($table, ", until => '$moments[$_][1]'::timestamptz", $_) ne '0' } grep { $_ % 4 == 2 } 0 .. $#moments;
+	is($wrong, '', "$table: moments by time");
+}
+foreign_history($_) foreach qw(keyless parted);
+foreign_history('k');
+is($node->safe_psql($db, "SELECT count(*) - count(DISTINCT (commit_lsn, sequence)) FROM h.$_ WHERE op <> 'r'"), '0', "$_: no change is there twice")
+	foreach @tables;
+$node->safe_psql($db, "SELECT tarn.rebuild('$_')") foreach @tables;
+TarnTest::engines($node, [ map { [ "public.$_", "public.${_}__rebuilt" ] } @tables ], 'other engines read what was rebuilt');
+
+# a copy anew begins another base; what is before it can still be rebuilt, what is between cannot
+$node->safe_psql($db, "DROP FOREIGN TABLE h.k; ALTER TABLE k ADD COLUMN d int DEFAULT 7; UPDATE k SET d = 8 WHERE id % 4 = 0");
+TarnCrash::flush($node, 'r');
+$node->safe_psql($db, 'UPDATE k SET n = 0 WHERE id % 5 = 0');
+remember_moment();
+TarnCrash::flush($node, 'r');
+foreign_history('k');
+isnt($node->safe_psql($db, "SELECT copy_reason FROM tarn.tables WHERE pipeline = 'r' AND \"table\" = 'k'"), '', 'a table that is copied anew');
+is(rebuilt('k', '', $#moments), '0', 'a rebuild from the new base');
+my $end = $node->safe_psql($db, "SELECT '0/0'::pg_lsn + max(commit_lsn) FROM h.k WHERE op = 'e'");
+is(rebuilt('k', ", until => '$end'::pg_lsn", $#moments - 1), '0', 'and one from the old');
+
+# --- what is refused ---
+
+sub refused
+{
+	my ($statement, $message, $what) = @_;
+	my ($status, $out, $err) = $node->psql($db, $statement);
+
+	return like($err, $message, $what);
+}
+
+my ($base, $first) = split /\|/, $node->safe_psql($db, "SELECT '0/0'::pg_lsn + max(commit_lsn), '0/0'::pg_lsn + min(commit_lsn) FROM h.k WHERE op = 'b'");
+refused("SELECT tarn.rebuild('k', until => '$base'::pg_lsn - 1)", qr/does not have the moment.*gap from/s, 'a moment in a gap');
+refused("SELECT tarn.rebuild('k', until => '$first'::pg_lsn - 1)", qr/does not have the moment.*begins at/s, 'a moment before the beginning');
+refused("SELECT tarn.rebuild('k', until => timestamptz '2020-01-01')", qr/does not have the moment/, 'a time before the beginning');
+refused("SELECT tarn.rebuild('k', until => 'FFFF/0'::pg_lsn)", qr/complete up to.*tarn.flush/s, 'a moment that the lake has not reached');
+refused("SELECT tarn.rebuild('k', until => now() + interval '1 day')", qr/may lack changes/, 'a time to come');
+refused("SELECT tarn.rebuild('k', until => timestamptz 'infinity')", qr/must be finite/, 'no time');
+refused("SELECT tarn.rebuild('k', until => '0/0'::pg_lsn)", qr/before any history/, 'no position');
+refused("SELECT tarn.rebuild('plain')", qr/table public.plain has no history/, 'a table without a history');
+refused("SELECT tarn.rebuild('k', lake_table => 'k')", qr/lake table "public.k" already exists/, 'the mirror is not replaced');
+refused("SELECT tarn.rebuild('k', lake_table => 'a__history')", qr/already exists/, 'nor a history');
+refused("SELECT tarn.rebuild('keyless', lake_table => 'k__rebuilt')", qr/already exists/, 'nor what was made of another table');
+refused("SELECT tarn.rebuild('k', lake_table => '')", qr/must not be empty/, 'no name');
+refused("BEGIN; SELECT tarn.rebuild('k')", qr/cannot run inside a transaction block/, 'not where it could be rolled back');
+refused("CREATE ROLE other; SET ROLE other; SELECT tarn.rebuild('k')", qr/must be owner of pipeline/, 'not for everybody');
+refused("SELECT tarn.set_table_options('p', 'a', '{history=maybe}')", qr/history/, 'an unknown mode');
+refused("SELECT tarn.create_pipeline('x', 'lake', '{p}', options => '{history=only}', history => true)", qr/more than once/, 'two modes');
+
+# a rebuild that fails leaves nothing
+$node->safe_psql($db, "SELECT tarn.rebuild('k', lake_table => 'kept')");
+refused("SET tarn.failpoints = 'rebuild-written=error'; SELECT tarn.rebuild('k', lake_table => 'kept')", qr/rebuild-written/, 'a rebuild fails');
+refused("SET tarn.failpoints = 'rebuild-written=error'; SELECT tarn.rebuild('k', lake_table => 'never')", qr/rebuild-written/, 'the first of a table fails');
+TarnTest::files_known($node, 'nothing of them stays');
+
+# --- on and off ---
+
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'plain', '{history=true}')");
+TarnTest::wait_live($node, 'p');
+$node->safe_psql($db, 'INSERT INTO plain VALUES (1), (2); DELETE FROM plain WHERE id = 1');
+TarnTest::flush($node, 'p');
+foreign_history('plain');
+is($node->safe_psql($db, 'SELECT op, before, after FROM h.plain ORDER BY commit_lsn, sequence'), "b||\nc||(1)\nc||(2)\nd|(1)|", 'a history begun later');
+is($node->safe_psql($db, "SELECT tarn.rebuild('plain')"), '1', 'and rebuilt');
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'plain', '{history=false}'); INSERT INTO plain VALUES (3)");
+TarnTest::flush($node, 'p');
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'plain', '{history=true}')");
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+is($node->safe_psql($db, "SELECT string_agg(op, '' ORDER BY commit_lsn, sequence) FROM h.plain"), 'bccdebrr', 'one that was off has a new base');
+is($node->safe_psql($db, "SELECT tarn.rebuild('plain')"), '2', 'rebuilt from that');
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'o', '{history=true}'); INSERT INTO o VALUES (9, 'nine')");
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+TarnTest::all_same($node, 'a mirror beside what was a history alone');
+is($node->safe_psql($db, "SELECT tarn.rebuild('o')"), '1', 'and its history goes on');
+
+# what is asked by time reads the files of these days only
+like($node->safe_psql($db, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM h.k WHERE commit_time > now() + interval '1 day'"),
+	qr/pruned/i, 'files of other days are not read');
+TarnTest::files_known($node);
+$node->safe_psql($db, "SELECT tarn.drop_pipeline('r', drop_data => true)");
+is($node->safe_psql($db, "SELECT count(*) FROM tarn_catalog.iceberg_tables WHERE table_name ~ '^(k|keyless|parted)'"), '0', 'histories and what was made of them go with the data');
+
+done_testing();
