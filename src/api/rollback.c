@@ -33,6 +33,7 @@
 #include "api/api.h"
 #include "lake/table.h"
 #include "pipeline/batch.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 #include "pipeline/stream.h"
 
@@ -80,7 +81,7 @@ find_state(const Pipeline *p, const PipelineTable *t, LakeTable *now, XLogRecPtr
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("lake table \"%s.%s\" has no state at or before %X/%X any more",
-						t->namespace, t->name, LSN_FORMAT_ARGS(target)),
+						now->namespace, now->name, LSN_FORMAT_ARGS(target)),
 				 errdetail("The oldest that has not expired is of %X/%X.", LSN_FORMAT_ARGS(lsn_of(state))),
 				 errhint("%s", resync_hint(p, t))));
 	return state;
@@ -98,10 +99,46 @@ forget_index(const Pipeline *p, const PipelineTable *t)
 	pfree(folder);
 }
 
-static void
-put_back(Pipeline *p, PipelineTable *t, LakeTable *now, LakeTable *then)
+/* What a table is in the lake: its mirror, its history, or both; the first tells its rows. */
+typedef struct LakeTables
 {
-	XLogRecPtr	lsn = lsn_of(then);
+	int			n;
+	LakeTable  *now[2];
+	LakeTable  *then[2];		/* now[i]: stays as it is */
+} LakeTables;
+
+static void
+load_tables(const Pipeline *p, const PipelineTable *t, LakeTables *tables)
+{
+	LakeTable  *mirror = lake_table_load(p->lake, t->namespace, t->name, true);
+	LakeTable  *history = lake_table_load(p->lake, t->namespace, history_name(t->name), true);
+
+	tables->n = 0;
+	if (mirror && table_mirrored(t))
+		tables->now[tables->n++] = mirror;
+	if (history && history_is(history))
+		tables->now[tables->n++] = history;
+	memcpy(tables->then, tables->now, sizeof(tables->now));
+}
+
+/*
+ * A flush that changed only one of the two says that up to there the other
+ * has all, too: so the later position is the one of both.
+ */
+static XLogRecPtr
+lsn_of_all(const LakeTables *tables)
+{
+	XLogRecPtr	lsn = InvalidXLogRecPtr;
+
+	for (int i = 0; i < tables->n; i++)
+		lsn = Max(lsn, lsn_of(tables->then[i]));
+	return lsn;
+}
+
+static void
+put_back(Pipeline *p, PipelineTable *t, LakeTables *tables)
+{
+	XLogRecPtr	lsn = lsn_of_all(tables);
 	char	   *problem;
 
 	if (!stream_slot_usable(p->slot, lsn, &problem))
@@ -110,14 +147,23 @@ put_back(Pipeline *p, PipelineTable *t, LakeTable *now, LakeTable *then)
 				 errmsg("changes of table %s since %X/%X are not kept any more",
 						quote_qualified_identifier(t->schema, t->table), LSN_FORMAT_ARGS(lsn)),
 				 errdetail("Lake table \"%s.%s\" could be brought back to there, but could not go on: %s.",
-						   t->namespace, t->name, problem),
+						   tables->now[0]->namespace, tables->now[0]->name, problem),
 				 errhint("%s", resync_hint(p, t))));
-	lake_commit(&now, &then, 1);
-	registry_put_back(p->id, t->relid, lsn, lake_table_rows(then), lake_table_files(then));
+	for (int i = 0; i < tables->n; i++)
+	{
+		LakeTable  *now = tables->now[i];
+		LakeTable  *then = tables->then[i];
+
+		if (then == now)
+			continue;
+		lake_commit(&now, &then, 1);
+		ereport(LOG,
+				(errmsg("lake table \"%s.%s\" of pipeline \"%s\" is brought back from %X/%X to %X/%X",
+						now->namespace, now->name, p->name, LSN_FORMAT_ARGS(lsn_of(now)),
+						LSN_FORMAT_ARGS(lsn_of(then)))));
+	}
+	registry_put_back(p->id, t->relid, lsn, tables->then[0]);
 	forget_index(p, t);
-	ereport(LOG,
-			(errmsg("lake table \"%s.%s\" of pipeline \"%s\" is brought back from %X/%X to %X/%X",
-					t->namespace, t->name, p->name, LSN_FORMAT_ARGS(lsn_of(now)), LSN_FORMAT_ARGS(lsn))));
 }
 
 /* Files of a copy that is under way are nobody's yet. */
@@ -135,30 +181,40 @@ without_token(List *paths, const char *token)
 	return others;
 }
 
-/* Brings one table back when it is to be moved, and gives up what is not needed after that. */
+/* What it references is there; what is below its folder and not referenced is given up. */
 static void
-rollback_table(Pipeline *p, PipelineTable *t, bool move, XLogRecPtr target)
+audit(const Pipeline *p, const PipelineTable *t, const LakeTable *then)
 {
-	LakeTable  *now = lake_table_load(p->lake, t->namespace, t->name, true);
-	LakeTable  *then = now;
 	List	   *unreferenced;
-	char	   *missing;
+	char	   *missing = lake_table_audit(then, &unreferenced);
 
-	if (now == NULL)
-		return;
-	if (move && (t->state == TABLE_LIVE || t->state == TABLE_CATCHUP))
-		then = find_state(p, t, now, target);
-	missing = lake_table_audit(then, &unreferenced);
 	if (missing)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("lake table \"%s.%s\" as of %X/%X is not whole any more",
-						t->namespace, t->name, LSN_FORMAT_ARGS(lsn_of(then))),
+						then->namespace, then->name, LSN_FORMAT_ARGS(lsn_of(then))),
 				 errdetail("File \"%s\" is not there.", missing),
 				 errhint("%s", resync_hint(p, t))));
-	if (then != now)
-		put_back(p, t, now, then);
 	registry_set_garbage(p->lake_name, then->metadata->location, without_token(unreferenced, t->copy_token));
+}
+
+/* Brings one table back when it is to be moved, and gives up what is not needed after that. */
+static void
+rollback_table(Pipeline *p, PipelineTable *t, bool move, XLogRecPtr target)
+{
+	LakeTables	tables;
+	bool		moved = false;
+
+	load_tables(p, t, &tables);
+	for (int i = 0; i < tables.n; i++)
+	{
+		if (move && (t->state == TABLE_LIVE || t->state == TABLE_CATCHUP))
+			tables.then[i] = find_state(p, t, tables.now[i], target);
+		moved |= tables.then[i] != tables.now[i];
+		audit(p, t, tables.then[i]);
+	}
+	if (moved)
+		put_back(p, t, &tables);
 }
 
 /* The pipeline as its worker left it; it is gone. */

@@ -119,8 +119,8 @@ extern void registry_set_fence(const Pipeline *p, const char *fence);
 /* The next start claims the lake, whoever wrote it; enables the pipeline. */
 extern void registry_claim_lake(int32 pipeline_id);
 
-/* The lake table is as of `lsn` again: the stream is read once more from there. */
-extern void registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files);
+/* The lake table is this one, as of `lsn`, again: the stream is read once more from there. */
+extern void registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake);
 
 /* Files to be removed later; those below a location are these and no others. */
 extern void registry_add_garbage(const char *lake, List *paths);

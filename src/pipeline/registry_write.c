@@ -128,15 +128,16 @@ registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable 
 }
 
 void
-registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, int64 rows, int64 files)
+registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake)
 {
-	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID};
+	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID, INT8OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), LSNGetDatum(lsn),
-	Int64GetDatum(rows), Int64GetDatum(files)};
+		Int64GetDatum(lake_table_rows(lake)), Int64GetDatum(lake_table_files(lake)),
+	Int64GetDatum(lake_table_bytes(lake))};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = 'catchup', lsn = $3, row_count = $4, file_count = $5 "
-				  "WHERE pipeline_id = $1 AND relid = $2",
-				  5, types, values, NULL, SPI_OK_UPDATE, 1);
+	execute_write("UPDATE tarn.pipeline_table SET state = 'catchup', lsn = $3, row_count = $4, file_count = $5, "
+				  "byte_count = $6 WHERE pipeline_id = $1 AND relid = $2",
+				  lengthof(values), types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void

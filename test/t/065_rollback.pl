@@ -19,14 +19,18 @@ my $node = TarnTest::cluster('first', conf => "log_statement = none\ntarn.garbag
 my $lake = TarnTest::create_lake($node) =~ s{^file://}{}r;
 my $sequence = 0;
 
-# Changes of both tables that are in the lake afterwards; the position
+# Changes of all tables that are in the lake afterwards; the position
 sub change
 {
 	my ($server) = @_;
 	my $i = ++$sequence;
 
 	$server->safe_psql($db, "INSERT INTO t SELECT g, 'change $i' FROM generate_series(10 * $i, 10 * $i + 9) g; UPDATE t SET v = v || '.' WHERE id % 7 = 0; "
-		  . "DELETE FROM t WHERE id % 13 = $i % 13; INSERT INTO u SELECT g FROM generate_series(1, 3) g");
+		  . "DELETE FROM t WHERE id % 13 = $i % 13; INSERT INTO u SELECT g FROM generate_series(1, 3) g; "
+		  . "INSERT INTO r VALUES ($i, 'r'); UPDATE r SET v = v || '.' WHERE id = $i - 1; INSERT INTO s VALUES ($i, 's')");
+	TarnTest::flush($server, 'p');
+	# nothing of it is in the mirror
+	$server->safe_psql($db, "INSERT INTO r VALUES (-1, 'passes'); DELETE FROM r WHERE id = -1");
 	TarnTest::flush($server, 'p');
 	return $server->safe_psql($db, 'SELECT committed_lsn FROM tarn.pipelines');
 }
@@ -38,6 +42,25 @@ sub right
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	TarnCrash::flush($server, 'p');
 	return TarnTest::all_same($server, $what);
+}
+
+# Every change once, and none of a time that was given up
+sub histories_right
+{
+	my ($server, $what) = @_;
+	my $columns = '(op text, commit_lsn bigint, sequence bigint) SERVER lake OPTIONS (namespace $$public$$, table_name';
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	TarnCrash::flush($server, 'p');
+	$server->safe_psql($db, "SET client_min_messages = warning; DROP SCHEMA IF EXISTS h CASCADE; CREATE SCHEMA h; "
+		  . join('', map { "CREATE FOREIGN TABLE h.$_ " . ($columns =~ s/\$\$/'/gr) . " '${_}__history'); SELECT tarn.rebuild('$_', NULL::pg_lsn); " } qw(r s))
+		  . 'IMPORT FOREIGN SCHEMA public LIMIT TO (r__rebuilt, s__rebuilt) FROM SERVER lake INTO h');
+	foreach my $table (qw(r s))
+	{
+		is($server->safe_psql($db, "SELECT count(*) - count(DISTINCT (commit_lsn, sequence)) FROM h.$table WHERE op IN ('c', 'u', 'd')"), '0', "$what: $table: each change once");
+		is(TarnTest::differing($server, "public.$table row_", "h.${table}__rebuilt row_", $db, 'row_::text'), '0', "$what: $table: rebuilt from its history");
+	}
+	return is($server->safe_psql($db, "SELECT count(*) FROM h.s WHERE op IN ('c', 'r') AND commit_lsn >= (SELECT max(commit_lsn) FROM h.s WHERE op = 'b')"), $server->safe_psql($db, 'SELECT count(*) FROM s'), "$what: no other change");
 }
 
 sub refused
@@ -84,10 +107,14 @@ sub restored
 	return $copy;
 }
 
-$node->safe_psql($db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'first' FROM generate_series(1, 9) g; CREATE TABLE u (id int)");
-TarnTest::mirror($node, 'p', tables => ['t'], keyless => ['u'], arguments => "flush_interval => '150 ms'");
+$node->safe_psql($db, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT g, 'first' FROM generate_series(1, 9) g; CREATE TABLE u (id int); "
+	  . 'CREATE TABLE r (id int PRIMARY KEY, v text); CREATE TABLE s (id int PRIMARY KEY, v text)');
+TarnTest::mirror($node, 'p', tables => [qw(t r s)], keyless => ['u'], arguments => "flush_interval => '150 ms'");
 TarnTest::wait_live($node, 'p');
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'r', '{history=true}'); SELECT tarn.set_table_options('p', 's', '{history=only}')");
+$node->poll_query_until($db, "SELECT count(*) = 2 FROM tarn.tables WHERE history_table IS NOT NULL AND state = 'live'") or die 'no histories';
 change($node);
+histories_right($node, 'before');
 
 #
 # What is not kept
@@ -129,6 +156,7 @@ $server->safe_psql($db, "SELECT tarn.rollback_lake('p', '$positions[0]', 't')");
 right($server, 'one table goes back, and catches up');
 change($server);
 right($server, 'and goes on');
+histories_right($server, 'another table went back');
 is(copies($server), $copies, 'without a copy');
 cmp_ok(scalar(grep { !-e } @future), '>', 0, 'what the time that was given up has left in the lake goes');
 $server->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
@@ -179,6 +207,7 @@ $server = restored('again', $backup, $server->data_dir, $target);
 $copies = copies($server);
 $server->safe_psql($db, "SELECT tarn.rollback_lake('p', '$positions[1]')");
 right($server, 'all tables go back, and follow a change of shape once more');
+histories_right($server, 'histories went back with them');
 is(copies($server), $copies, 'without a copy');
 is(join("\n", TarnCrash::crashes($server)), '', 'no process crashed');
 $server->stop;
