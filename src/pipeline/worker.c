@@ -357,9 +357,9 @@ flush_to(XLogRecPtr position)
  * WAL too: an idle server stays idle.
  */
 static void
-advance_idle(XLogRecPtr position)
+advance_idle(XLogRecPtr position, uint64 step)
 {
-	if (position < pipeline->lsn + ADVANCE_BYTES)
+	if (position < pipeline->lsn + step)
 		return;
 	pipeline_begin();
 	registry_advance(pipeline, position);
@@ -383,7 +383,7 @@ publish_progress(XLogRecPtr position, bool confirm)
 	{
 		if (confirm)
 		{
-			advance_idle(position);
+			advance_idle(position, ADVANCE_BYTES);
 			stream_confirm(pipeline->lsn);
 			FAILPOINT("confirmed");
 		}
@@ -491,12 +491,18 @@ worker_run(const WorkerArgs *args)
 				renew(InvalidOid);
 				break;
 			case TEND_RESTART:
-				/* some table is behind: decode again from where it is, after the others are safe */
+				/*
+				 * Some table is behind: decode again from where it is, after
+				 * the others are safe.  They are not told again what left no
+				 * trace because of options that have changed since.
+				 */
 				if (open && batch->changed)
 				{
 					flush_to(state->received);
 					batch_since = 0;
 				}
+				else if (open)
+					advance_idle(state->received, 1);
 				stream_close();
 				tend_adopt(pipeline);
 				open = false;
