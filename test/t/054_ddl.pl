@@ -17,7 +17,6 @@ my $db = 'postgres';
 my $only = $ENV{TARN_ONLY} || '.';
 my $node = TarnTest::cluster('ddl', conf => "restart_after_crash = on\nlog_statement = none\ntarn.garbage_grace = 0\nallow_in_place_tablespaces = on\n");
 my $warehouse = TarnTest::create_lake($node);
-my $directory = TarnTest::directory($warehouse);
 
 sub sql
 {
@@ -39,11 +38,7 @@ sub fields
 
 	return sql(<<SQL);
 SELECT string_agg(format('%s:%s:%s%s', f->>'id', f->>'name', f->>'type', CASE WHEN (f->>'required')::bool THEN '!' END), ' ' ORDER BY n)
-FROM tarn_catalog.iceberg_tables i,
-	LATERAL (SELECT pg_read_file(replace(i.metadata_location, '$warehouse', '$directory'))::jsonb AS m) m,
-	LATERAL jsonb_array_elements(m->'schemas') s,
-	LATERAL jsonb_array_elements(s->'fields') WITH ORDINALITY f(f, n)
-WHERE i.table_namespace || '.' || i.table_name = '$table' AND s->'schema-id' = m->'current-schema-id'
+FROM ${\ TarnTest::lake_fields($warehouse)} i WHERE i.table_namespace || '.' || i.table_name = '$table'
 SQL
 }
 

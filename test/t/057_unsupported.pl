@@ -116,12 +116,8 @@ $node->safe_psql($db, 'CREATE TABLE later (k int PRIMARY KEY, d date, n numeric,
 	  . "INSERT INTO later VALUES (1, '2024-01-01', 1.5, 'x'); ALTER PUBLICATION q ADD TABLE later; CREATE TABLE expected AS SELECT k, d, n::text AS n, s FROM later");
 $node->poll_query_until($db, "SELECT count(*) = 1 FROM tarn.tables WHERE \"table\" = 'later' AND state = 'live'") or die 'later is not copied';
 
-sub lake_types
-{
-	return "(SELECT string_agg(f->>'type', ' ' ORDER BY f->>'name' DESC) FROM tarn_catalog.iceberg_tables i, LATERAL (SELECT pg_read_file(substr(i.metadata_location, 8))::jsonb AS m) m,"
-	  . " LATERAL jsonb_array_elements(m->'schemas') s, LATERAL jsonb_array_elements(s->'fields') f"
-	  . " WHERE i.table_name = 'later' AND s->'schema-id' = m->'current-schema-id' AND f->>'name' IN ('n', 'd'))";
-}
+my $types_now = "SELECT string_agg(f->>'type', ' ' ORDER BY f->>'name' DESC) FROM ${\ TarnTest::lake_fields(TarnTest::warehouse($node, 'lake'))} i"
+  . " WHERE i.table_name = 'later' AND f->>'name' IN ('n', 'd')";
 
 # Sets options, runs a statement, waits until the lake has its columns n and d as these types, and compares.
 my $types = 'string date';
@@ -132,7 +128,7 @@ sub later
 	$node->safe_psql($db, 'SELECT tarn.set_table_options($$q$$, $$later$$, ARRAY[' . join(', ', map { "'$_'" } @$options) . ']::text[])') if $options;
 	$node->safe_psql($db, "$statement; $expected") if $statement;
 	TarnTest::flush($node, 'q');
-	$node->poll_query_until($db, "SELECT ${\ lake_types()} = '$types' AND count(*) = 1 FROM tarn.tables WHERE \"table\" = 'later' AND state = 'live'");
+	$node->poll_query_until($db, "SELECT ($types_now) = '$types' AND count(*) = 1 FROM tarn.tables WHERE \"table\" = 'later' AND state = 'live'");
 	$node->safe_psql($db, 'SET client_min_messages = warning; DROP FOREIGN TABLE IF EXISTS lake.later; IMPORT FOREIGN SCHEMA public LIMIT TO (later) FROM SERVER lake INTO lake');
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	TarnTest::same($node, '(SELECT k, d, n, s FROM expected) e', '(SELECT k, d, n::text, s FROM lake.later) l', $what);

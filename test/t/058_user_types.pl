@@ -14,7 +14,6 @@ use Time::HiRes qw(usleep);
 my $db = 'postgres';
 my $node = TarnTest::cluster('user_types', conf => "log_statement = none\ntarn.garbage_grace = 0\n");
 my $warehouse = TarnTest::create_lake($node);
-my $directory = TarnTest::directory($warehouse);
 
 sub sql
 {
@@ -35,13 +34,10 @@ sub parts
 	my ($table, $column) = @_;
 
 	return sql(<<SQL);
-SELECT string_agg(format('%s:%s', p->>'id', p->>'name'), ' ' ORDER BY n)
-FROM tarn_catalog.iceberg_tables i,
-	LATERAL (SELECT pg_read_file(replace(i.metadata_location, '$warehouse', '$directory'))::jsonb AS m) m,
-	LATERAL jsonb_array_elements(m->'schemas') s,
-	LATERAL jsonb_array_elements(s->'fields') f,
+SELECT string_agg(format('%s:%s', p->>'id', p->>'name'), ' ' ORDER BY i.n, p.n)
+FROM ${\ TarnTest::lake_fields($warehouse)} i,
 	LATERAL jsonb_array_elements(coalesce(f->'type'->'fields', f->'type'->'element'->'fields')) WITH ORDINALITY p(p, n)
-WHERE i.table_namespace = 'public' AND i.table_name = '$table' AND s->'schema-id' = m->'current-schema-id' AND f->>'name' = '$column'
+WHERE i.table_namespace = 'public' AND i.table_name = '$table' AND f->>'name' = '$column'
 SQL
 }
 

@@ -149,6 +149,22 @@ sub directory
 	return $warehouse =~ s{^s3:/}{$s3_dir}r;
 }
 
+# FROM item with the columns that the lake's tables have now, as their metadata says: table_namespace, table_name, f (an
+# Iceberg field as jsonb), n (its place).
+sub lake_fields
+{
+	my ($warehouse) = @_;
+	my $directory = directory($warehouse);
+
+	return <<SQL;
+(SELECT i.table_namespace, i.table_name, f.f, f.n FROM tarn_catalog.iceberg_tables i,
+	LATERAL (SELECT pg_read_file(replace(i.metadata_location, '$warehouse', '$directory'))::jsonb AS m) m,
+	LATERAL jsonb_array_elements(m->'schemas') s,
+	LATERAL jsonb_array_elements(s->'fields') WITH ORDINALITY f(f, n)
+	WHERE s->'schema-id' = m->'current-schema-id')
+SQL
+}
+
 # CREATE SERVER, and the keys for `users` (default: the current one).
 sub create_lake
 {
