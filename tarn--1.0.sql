@@ -361,8 +361,22 @@ LEFT JOIN tarn.copy_status() c ON c.pipeline_id = t.pipeline_id AND c.relid = t.
 -- Rights
 ------------------------------------------------------------------------
 
+-- Roles belong to all databases: the first that has the extension makes them, and they stay when it goes.
+DO $$
+DECLARE
+	role pg_catalog.name;
+BEGIN
+	FOREACH role IN ARRAY '{tarn_owner,tarn_monitor}'::pg_catalog.name[] LOOP
+		IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) role) THEN
+			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', role);
+		END IF;
+	END LOOP;
+END
+$$;
+
 REVOKE ALL ON FUNCTION tarn.pipeline_status(), tarn.copy_status() FROM PUBLIC;
 GRANT USAGE ON SCHEMA tarn TO PUBLIC;
-GRANT USAGE ON SCHEMA tarn_catalog TO pg_monitor;
-GRANT EXECUTE ON FUNCTION tarn.pipeline_status(), tarn.copy_status() TO pg_monitor;
-GRANT SELECT ON tarn.pipelines, tarn.tables TO pg_monitor;
+GRANT USAGE ON FOREIGN DATA WRAPPER tarn TO tarn_owner;
+GRANT USAGE ON SCHEMA tarn_catalog TO tarn_monitor, pg_monitor;
+GRANT EXECUTE ON FUNCTION tarn.pipeline_status(), tarn.copy_status() TO tarn_monitor, pg_monitor;
+GRANT SELECT ON tarn.pipelines, tarn.tables TO tarn_monitor, pg_monitor;

@@ -123,20 +123,24 @@ api_check_server(void)
 						 max_worker_processes + 3 + copy_workers)));
 }
 
+/* Members of tarn_owner need no REPLICATION, which would let them stream all of the server's WAL. */
 static void
 check_replication(Oid owner)
 {
-	if (superuser_arg(owner) || has_rolreplication(owner))
+	Oid			predefined = get_role_oid("tarn_owner", true);
+
+	if (superuser_arg(owner) || has_rolreplication(owner) ||
+		(OidIsValid(predefined) && has_privs_of_role(owner, predefined)))
 		return;
 	if (owner == GetUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to create pipeline"),
-				 errhint("Only superusers and roles with the REPLICATION attribute may create pipelines.")));
+				 errhint("Only superusers, members of tarn_owner and roles with the REPLICATION attribute may create pipelines.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" cannot own a pipeline", GetUserNameFromId(owner, false)),
-			 errhint("Only superusers and roles with the REPLICATION attribute may own pipelines.")));
+			 errhint("Only superusers, members of tarn_owner and roles with the REPLICATION attribute may own pipelines.")));
 }
 
 static void

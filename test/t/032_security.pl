@@ -39,12 +39,12 @@ sub soon
 
 # No superuser after CREATE EXTENSION: one role makes lake, publication and pipeline, reads, alters and drops
 sql(<<SQL);
-CREATE ROLE dba LOGIN REPLICATION;
+CREATE ROLE dba LOGIN IN ROLE tarn_owner;
 GRANT pg_read_server_files, pg_write_server_files TO dba;
-GRANT USAGE ON FOREIGN DATA WRAPPER tarn TO dba;
 GRANT CREATE ON DATABASE postgres TO dba;
 CREATE ROLE app LOGIN;
-CREATE ROLE watcher LOGIN IN ROLE pg_monitor;
+CREATE ROLE watcher LOGIN IN ROLE tarn_monitor;
+CREATE ROLE watchdog LOGIN IN ROLE pg_monitor;
 CREATE ROLE reader LOGIN;
 SQL
 my $warehouse = TarnTest::warehouse($node, 'lake');
@@ -68,8 +68,11 @@ is(as('dba', "SELECT tarn.pause('shop'); SELECT tarn.resume('shop'); SELECT tarn
 is(as('dba', "SELECT tarn.flush('shop') IS NOT NULL"), 't', 'flush');
 
 # Monitors see everything but secrets and rows; others nothing
-is(as('watcher', 'SELECT name, state, owner FROM tarn.pipelines'), 'shop|streaming|dba', 'pg_monitor sees pipelines');
-is(as('watcher', 'SELECT "table", state, rows FROM tarn.tables'), 'orders|live|1', 'and tables');
+foreach my $monitor ('watcher', 'watchdog')
+{
+	is(as($monitor, 'SELECT name, state, owner FROM tarn.pipelines'), 'shop|streaming|dba', "$monitor sees pipelines");
+	is(as($monitor, 'SELECT "table", state, rows FROM tarn.tables'), 'orders|live|1', 'and tables');
+}
 foreach my $refused ("SELECT tarn.pause('shop')", "SELECT tarn.drop_pipeline('shop')", "SELECT tarn.resync('shop')", "SELECT tarn.skip('shop', 'pg_class')",
 	"SELECT tarn.alter_pipeline('shop', owner => 'watcher')", "SELECT tarn.take_over('shop')", "SELECT tarn.flush('shop')",
 	'SELECT * FROM tarn.pipeline', "UPDATE tarn.pipeline SET owner = 10", 'DELETE FROM tarn_catalog.iceberg_tables', 'SELECT * FROM lake.orders')
@@ -78,6 +81,12 @@ foreach my $refused ("SELECT tarn.pause('shop')", "SELECT tarn.drop_pipeline('sh
 	like(as('app', $refused), qr/error:.*(permission denied|must be owner)/s, "nor an application: $refused");
 }
 like(as('app', 'SELECT * FROM tarn.pipelines'), qr/permission denied/, 'an application does not see pipelines');
+
+# The roles are those of all databases
+sql('CREATE DATABASE second');
+is($node->safe_psql('second', "SET client_min_messages = warning; CREATE EXTENSION tarn; SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'tarn%' AND NOT rolcanlogin"),
+	'tarn_monitor tarn_owner', 'a second database has the same roles');
+sql('DROP DATABASE second');
 
 # Files of the server need the right to files, and the table's
 like(as('app', "CREATE SERVER mine FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 'file:///tmp/x')"), qr/permission denied/, 'a server needs rights on the wrapper');
