@@ -479,6 +479,9 @@ encoder_abandon(EncoderFile *f)
 void
 encoder_rest(void)
 {
+	/* what it failed with is known now, not with the next flush */
+	while (encoder.files != NIL && take_result(false))
+		;
 	if (encoder.segment && encoder.files == NIL &&
 		TimestampDifferenceExceeds(encoder.last_used, GetCurrentTimestamp(), IDLE_MS))
 		forget_encoder();

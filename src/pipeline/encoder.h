@@ -77,7 +77,7 @@ extern IcebergDataFile *encoder_result(EncoderFile *f);
 /* Gives a file up: nothing of it stays in the store.  The handle is freed. */
 extern void encoder_abandon(EncoderFile *f);
 
-/* Ends an encoder that has had nothing to do for a while; called now and then. */
+/* Called now and then: raises what the encoder failed with, ends one that has had nothing to do for a while. */
 extern void encoder_rest(void);
 
 /* Waits until no encoder of the pipeline is left. */

@@ -87,7 +87,8 @@ work_off();
 TarnTest::all_same($node, 'a row larger than a slot');
 TarnTest::engines($node, [ map { "public.$_" } qw(log acc fresh) ]);
 
-# The process dies or fails: the worker starts over
+# The process dies or fails: the worker starts over.  When a file is finished, memory or the interval decides.
+sql("SELECT tarn.alter_pipeline('p', flush_interval => '3 s')");
 foreach my $death ('SIGKILL', 'SIGTERM', 'encoder-rows=error:2', 'encoder-rows=kill:2', 'encoder-file-written=error',
 	'encoder-file-written=kill')
 {
