@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * shape_internal.h
- *	  Between shape.c, shape_make.c and shape_types.c: the properties of a lake
- *	  table that tell of its source.
+ *	  Between shape.c, shape_make.c, shape_note.c and shape_types.c: the
+ *	  properties of a lake table that tell of its source.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,6 +26,37 @@
 #define SHAPE_TYPE_PREFIX "tarn.type."	/* its oid; absent: one of the server's own */
 #define SHAPE_LABELS_PREFIX "tarn.labels."	/* of the enums in it: see shape_types.c */
 #define SHAPE_LSN "tarn.shape-lsn"	/* not part of the shape: since when */
+
+/* One shape in the making. */
+typedef struct ShapeMaker
+{
+	const PipelineTable *t;
+	const DecodeRelation *rel;
+	const TableShape *before;	/* or NULL */
+	bool		same_source;	/* before is of this very relation */
+	ShapeView	view;
+	const char *name;			/* of the source, for messages */
+	char	   *copy;			/* why the rows must be copied; the first reason */
+	ShapeColumns *out;
+} ShapeMaker;
+
+/* The rows must be copied anew: the first reason counts. */
+extern void shape_must_copy(ShapeMaker *m, char *reason);
+
+/* Property "<prefix><id>", or NULL. */
+extern const char *shape_field_property(const TableShape *shape, const char *prefix, int id);
+
+/* Which relation of which database of which server. */
+extern char *shape_source_id(const Pipeline *p, const PipelineTable *t);
+
+/* Sets all properties; the columns are made.  A renamed label asks for a copy. */
+extern void shape_note(ShapeMaker *m, const Pipeline *p);
+
+/* Is a property the same before and after? */
+extern bool shape_property_same(const ShapeMaker *m, const char *key);
+
+/* Asks for a copy where properties tell of rows that changed without being decoded. */
+extern void shape_check_rows(ShapeMaker *m);
 
 /* In the current context. */
 extern void shape_set_property(TableShape *shape, const char *key, const char *value);

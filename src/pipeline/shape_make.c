@@ -8,11 +8,9 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "access/tupdesc_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "parser/parse_type.h"
 #include "utils/builtins.h"
@@ -23,37 +21,16 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
-#include "base/hash.h"
 #include "pipeline/keyhash.h"
 #include "pipeline/registry.h"
 #include "pipeline/shape.h"
 #include "pipeline/shape_internal.h"
 
-/* One shape in the making. */
-typedef struct Maker
-{
-	const PipelineTable *t;
-	const DecodeRelation *rel;
-	const TableShape *before;	/* or NULL */
-	bool		same_source;	/* before is of this very relation */
-	ShapeView	view;
-	const char *name;			/* of the source, for messages */
-	char	   *copy;			/* why the rows must be copied; the first reason */
-	ShapeColumns *out;
-} Maker;
-
-static void
-must_copy(Maker *m, char *reason)
-{
-	if (m->copy == NULL)
-		m->copy = reason;
-}
-
 /* --- columns --- */
 
 /* Fills one column; false with the reason when its type has no mapping. */
 static bool
-make_column(Maker *m, TableColumn *c, Form_pg_attribute att, bool exact, char **problem)
+make_column(ShapeMaker *m, TableColumn *c, Form_pg_attribute att, bool exact, char **problem)
 {
 	ConvertOptions options;
 	char	   *reason;
@@ -78,7 +55,7 @@ make_column(Maker *m, TableColumn *c, Form_pg_attribute att, bool exact, char **
 
 /* Is the attribute mirrored?  In the past of a publication's column list: as the lake says. */
 static bool
-is_mirrored(const Maker *m, int i)
+is_mirrored(const ShapeMaker *m, int i)
 {
 	if (m->view != SHAPE_PAST)
 		return m->rel->published[i];
@@ -94,7 +71,7 @@ is_mirrored(const Maker *m, int i)
 }
 
 static bool
-make_columns(Maker *m, char **problem)
+make_columns(ShapeMaker *m, char **problem)
 {
 	const DecodeRelation *rel = m->rel;
 	ShapeColumns *out = m->out;
@@ -135,15 +112,9 @@ make_columns(Maker *m, char **problem)
 
 /* --- fields --- */
 
-static const char *
-field_property(const TableShape *shape, const char *prefix, int id)
-{
-	return shape_property(shape, psprintf("%s%d", prefix, id));
-}
-
 /* The field that had the column's values so far, or NULL. */
 static const IcebergField *
-field_before(const Maker *m, const TableColumn *c)
+field_before(const ShapeMaker *m, const TableColumn *c)
 {
 	const IcebergSchema *schema = m->before->schema;
 
@@ -151,7 +122,7 @@ field_before(const Maker *m, const TableColumn *c)
 	{
 		const IcebergField *f = &schema->fields[i];
 		const char *attribute = m->same_source ?
-			field_property(m->before, SHAPE_ATTRIBUTE_PREFIX, f->id) : NULL;
+			shape_field_property(m->before, SHAPE_ATTRIBUTE_PREFIX, f->id) : NULL;
 
 		if (attribute ? atoi(attribute) == c->attnum : strcmp(f->name, c->lake_name) == 0)
 			return f;
@@ -177,9 +148,9 @@ is_plain_text(Oid type)
  * is none such any more.  By its oid, where that is noted: names change.
  */
 static Oid
-old_base_type(const Maker *m, const IcebergField *f, const char *noted)
+old_base_type(const ShapeMaker *m, const IcebergField *f, const char *noted)
 {
-	const char *oid = m->same_source ? field_property(m->before, SHAPE_TYPE_PREFIX, f->id) : NULL;
+	const char *oid = m->same_source ? shape_field_property(m->before, SHAPE_TYPE_PREFIX, f->id) : NULL;
 	Oid			type = InvalidOid;
 	int32		typmod;
 
@@ -198,9 +169,9 @@ old_base_type(const Maker *m, const IcebergField *f, const char *noted)
  * may compute (oid from int, text from char(n)), and says so by rewriting.
  */
 static bool
-values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
+values_kept(const ShapeMaker *m, const IcebergField *f, const TableColumn *c)
 {
-	const char *noted = field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
+	const char *noted = shape_field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
 	Oid			old_type;
 	Oid			new_type = getBaseType(c->type);
 
@@ -218,7 +189,7 @@ values_kept(const Maker *m, const IcebergField *f, const TableColumn *c)
 
 /* The same for what a nested column consists of, which gets its ids by it. */
 static bool
-parts_kept(Maker *m, const IcebergField *f, const TableColumn *c)
+parts_kept(ShapeMaker *m, const IcebergField *f, const TableColumn *c)
 {
 	bool		key = false;
 
@@ -257,7 +228,7 @@ partitions_have_missing_value(const DecodeRelation *rel, const char *name)
 
 /* May there be rows without a value of the new column that is null? */
 static bool
-default_missing(const Maker *m, const TableColumn *c)
+default_missing(const ShapeMaker *m, const TableColumn *c)
 {
 	TupleDesc	desc = m->rel->desc;
 
@@ -270,27 +241,27 @@ default_missing(const Maker *m, const TableColumn *c)
 
 /* A column that the lake has no field for: can its values in the rows that are there be told? */
 static void
-check_new_column(Maker *m, const TableColumn *c)
+check_new_column(ShapeMaker *m, const TableColumn *c)
 {
 	const char *natts = m->same_source ? shape_property(m->before, SHAPE_ATTRIBUTES) : NULL;
 
 	if (natts == NULL || c->attnum <= atoi(natts))
-		must_copy(m, psprintf("column \"%s\" is mirrored now and was not before", c->name));
+		shape_must_copy(m, psprintf("column \"%s\" is mirrored now and was not before", c->name));
 	else if (default_missing(m, c))
-		must_copy(m, psprintf("column \"%s\" was added with a value for the rows that were there", c->name));
+		shape_must_copy(m, psprintf("column \"%s\" was added with a value for the rows that were there", c->name));
 }
 
 static void
-type_changed(Maker *m, const IcebergField *f, const TableColumn *c)
+type_changed(ShapeMaker *m, const IcebergField *f, const TableColumn *c)
 {
-	const char *noted = field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
+	const char *noted = shape_field_property(m->before, SHAPE_COLUMN_PREFIX, f->id);
 
 	const char *now = convert_type_text(c->type, c->typmod);
 
 	if (noted && strcmp(noted, now) == 0)
-		must_copy(m, psprintf("the type %s of column \"%s\" changed", now, c->name));
+		shape_must_copy(m, psprintf("the type %s of column \"%s\" changed", now, c->name));
 	else
-		must_copy(m, psprintf("column \"%s\" changed its type from %s to %s", c->name,
+		shape_must_copy(m, psprintf("column \"%s\" changed its type from %s to %s", c->name,
 							  noted ? noted : lake_type_name(f->type), now));
 }
 
@@ -308,7 +279,7 @@ number_node(ShapeColumns *out, TableColumn *c)
 
 /* Field ids and nullability.  In a new table the id of a field is its attribute's number. */
 static void
-assign_fields(Maker *m, bool *required)
+assign_fields(ShapeMaker *m, bool *required)
 {
 	ShapeColumns *out = m->out;
 
@@ -360,7 +331,7 @@ identifier_valid(const ShapeColumns *out, const bool *required)
 }
 
 static void
-make_schema(Maker *m, const bool *required)
+make_schema(ShapeMaker *m, const bool *required)
 {
 	ShapeColumns *out = m->out;
 	IcebergSchema *schema = palloc0(sizeof(IcebergSchema));
@@ -396,158 +367,8 @@ make_schema(Maker *m, const bool *required)
 	out->shape->schema = schema;
 }
 
-/* --- properties --- */
-
-static char *
-source_id(const Pipeline *p, const PipelineTable *t)
-{
-	return psprintf("%llu/%u/%u", (unsigned long long) p->system_identifier, p->database, t->relid);
-}
-
-/* What a key's hash depends on: fields, and how their values are hashed. */
-static char *
-key_text(const ShapeColumns *out)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfoString(&buf, out->wide_key ? "wide" : "narrow");
-	for (int k = 0; k < out->nkeys; k++)
-	{
-		const TableColumn *c = &out->columns[out->keys[k]];
-		ColumnLayout layout = lake_type_layout(c->convert.type);
-
-		/* widened values hash alike, except those of 128 bits */
-		appendStringInfo(&buf, " %d%s", c->field_id, layout == LAYOUT_INT128 ? "w" : "");
-	}
-	return buf.data;
-}
-
-static char *
-operations_text(const DecodeRelation *rel)
-{
-	return psprintf("%s%s%s%s", rel->pub_insert ? "i" : "", rel->pub_update ? "u" : "",
-					rel->pub_delete ? "d" : "", rel->pub_truncate ? "t" : "");
-}
-
-static char *
-partitions_text(const DecodeRelation *rel)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < rel->npartitions; i++)
-		appendStringInfo(&buf, "%s%u", i > 0 ? " " : "", rel->partitions[i]);
-	return buf.data;
-}
-
-/* What is noted of a column. */
-static void
-make_column_properties(Maker *m, const TableColumn *c)
-{
-	TableShape *shape = m->out->shape;
-	const char *labels_before = m->before ? field_property(m->before, SHAPE_LABELS_PREFIX, c->field_id) : NULL;
-	char	   *labels;
-	Oid			renamed;
-
-	shape_set_property(shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, c->field_id), psprintf("%d", c->attnum));
-	shape_set_property(shape, psprintf("%s%d", SHAPE_COLUMN_PREFIX, c->field_id),
-					   convert_name_to_lake(convert_type_text(c->type, c->typmod)));
-	if (c->type >= FirstNormalObjectId)
-		shape_set_property(shape, psprintf("%s%d", SHAPE_TYPE_PREFIX, c->field_id), psprintf("%u", c->type));
-	if (c->node != NULL)
-		shape_note_attributes(shape, c->node);
-	labels = shape_labels(c->type, labels_before, &renamed);
-	if (labels != NULL)
-		shape_set_property(shape, psprintf("%s%d", SHAPE_LABELS_PREFIX, c->field_id), labels);
-	if (OidIsValid(renamed))
-		must_copy(m, psprintf("a label of type %s of column \"%s\" was renamed", format_type_be(renamed), c->name));
-}
-
-static void
-make_properties(Maker *m, const Pipeline *p)
-{
-	ShapeColumns *out = m->out;
-	TableShape *shape = out->shape;
-	const DecodeRelation *rel = m->rel;
-	char	   *options = write_options_values(&m->t->write);
-
-	shape_set_property(shape, SHAPE_SOURCE, convert_name_to_lake(m->name));
-	shape_set_property(shape, SHAPE_SOURCE_ID, source_id(p, m->t));
-	shape_set_property(shape, SHAPE_ATTRIBUTES, psprintf("%d", rel->desc->natts));
-	shape_set_property(shape, SHAPE_KEY, key_text(out));
-	shape_set_property(shape, SHAPE_OPERATIONS, operations_text(rel));
-	if (rel->filter)
-		shape_set_property(shape, SHAPE_FILTER,
-						   psprintf("%016llx", (unsigned long long) hash_bytes64(rel->filter, strlen(rel->filter), 0)));
-	if (rel->partitions)
-		shape_set_property(shape, SHAPE_PARTITIONS, partitions_text(rel));
-	if (options)
-		shape_set_property(shape, SHAPE_OPTIONS, convert_name_to_lake(options));
-	for (int i = 0; i < out->ncolumns; i++)
-		make_column_properties(m, &out->columns[i]);
-}
-
-/* --- what properties tell of rows that changed without being told --- */
-
-static bool
-property_same(const Maker *m, const char *key)
-{
-	const char *a = shape_property(m->before, key);
-	const char *b = shape_property(m->out->shape, key);
-
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-static void
-check_operations(Maker *m)
-{
-	const char *before = shape_property(m->before, SHAPE_OPERATIONS);
-	const char *now = shape_property(m->out->shape, SHAPE_OPERATIONS);
-
-	for (; before && *now; now++)
-	{
-		if (strchr(before, *now) == NULL)
-			must_copy(m, pstrdup("an operation is published now that was not before"));
-	}
-}
-
-/* A partition that came was empty, or a note has told; one that went has taken its rows along. */
-static void
-check_partitions(Maker *m)
-{
-	const char *before = shape_property(m->before, SHAPE_PARTITIONS);
-
-	while (before && *before)
-	{
-		char	   *end;
-		Oid			relid = (Oid) strtoul(before, &end, 10);
-		bool		found = false;
-
-		for (int i = 0; i < m->rel->npartitions; i++)
-			found |= m->rel->partitions[i] == relid;
-		if (!found)
-		{
-			must_copy(m, pstrdup("a partition was detached or dropped"));
-			return;
-		}
-		before = end + strspn(end, " ");
-	}
-}
-
-static void
-check_rows(Maker *m)
-{
-	if (!m->same_source)
-		must_copy(m, pstrdup("the lake table was made from another table"));
-	if (!property_same(m, SHAPE_FILTER))
-		must_copy(m, pstrdup("the row filter changed"));
-	check_operations(m);
-	check_partitions(m);
-}
-
 static ShapeChange
-make(Maker *m, const Pipeline *p, char **reason)
+make(ShapeMaker *m, const Pipeline *p, char **reason)
 {
 	ShapeColumns *out = m->out;
 	bool	   *required;
@@ -569,11 +390,11 @@ make(Maker *m, const Pipeline *p, char **reason)
 			shape_set_property(out->shape, m->before->properties[i].key, m->before->properties[i].value);
 		return SHAPE_SAME;
 	}
-	make_properties(m, p);
+	shape_note(m, p);
 	if (m->before == NULL)
 		return SHAPE_EVOLVES;
-	out->rekeyed = !property_same(m, SHAPE_KEY);
-	check_rows(m);
+	out->rekeyed = !shape_property_same(m, SHAPE_KEY);
+	shape_check_rows(m);
 	if (m->copy && m->view != SHAPE_COPYING)
 	{
 		*reason = m->copy;
@@ -588,7 +409,7 @@ shape_make(Pipeline *p, PipelineTable *t, const DecodeRelation *rel, const Table
 {
 	MemoryContext context = AllocSetContextCreate(t->context, "tarn table shape", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Maker		m = {.t = t,.rel = rel,.before = before,.view = view,.out = out};
+	ShapeMaker	m = {.t = t,.rel = rel,.before = before,.view = view,.out = out};
 	ShapeChange change;
 
 	memset(out, 0, sizeof(*out));
@@ -601,7 +422,7 @@ shape_make(Pipeline *p, PipelineTable *t, const DecodeRelation *rel, const Table
 		const char *id = shape_property(before, SHAPE_SOURCE_ID);
 
 		out->shape->lsn = before->lsn;
-		m.same_source = id && strcmp(id, source_id(p, t)) == 0;
+		m.same_source = id && strcmp(id, shape_source_id(p, t)) == 0;
 	}
 	change = make(&m, p, reason);
 	MemoryContextSwitchTo(old);
