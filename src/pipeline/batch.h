@@ -32,7 +32,7 @@
 /* Marks of a row. */
 #define ROW_REPLACES 1			/* an UPDATE that kept the key */
 #define ROW_MOVED 2				/* an UPDATE that changed the key: the delete just before is its old version */
-#define ROW_TAKES_KEY 8			/* replaces the row with its key, if there is one (see new_key_mark) */
+#define ROW_TAKES_KEY 8			/* replaces the row with its key, if there is one (see batch_new_key_mark) */
 #define ROW_CARRIES 4			/* has values an UPDATE left unchanged: see carries */
 
 /* One value of a row that must be taken over from the row's old version. */
@@ -71,7 +71,7 @@ struct TableBatch
 	List	   *killed_rows;	/* KilledRows *: those that an index of another key held */
 	uint32		unchecked;		/* rows since the memory was last counted */
 	size_t		bytes;			/* held, at the last count */
-	size_t		used;			/* of them by values, and what it takes to write them (see count_memory) */
+	size_t		used;			/* of them by values, and what it takes to write them (see batch_count_memory) */
 	size_t		carried;		/* expected size of the values of `carries` */
 	uint64		inserts;
 	uint64		updates;
@@ -130,6 +130,12 @@ extern uint8 batch_new_key_mark(const PipelineTable *t);
 
 /* Appends a value that is not plain in memory, but is to be had (no VARATT_IS_EXTERNAL_ONDISK); returns its size. */
 extern Size batch_append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value);
+
+/* What a table's buffers hold now; the batch's totals follow. */
+extern void batch_count_memory(Batch *batch, PipelineTable *t);
+
+/* What the encoder has of a table is void. */
+extern void batch_abandon_encoding(TableBatch *b);
 
 /* Writes the tables with most rows early while the batch is above its limit. */
 extern void batch_make_room(Batch *batch);
