@@ -118,6 +118,23 @@ extern bool convert_bind_node(ColumnConvert *c, const LakeNode *node, char **rea
 /* May convert_append put a null for a value that is none?  (By the policy.) */
 extern bool convert_makes_nulls(const ColumnConvert *c);
 
+/* The PostgreSQL type that the lake field of that id came from, as far as anybody noted it; else InvalidOid. */
+typedef Oid (*convert_noted_fn) (int field_id, void *arg);
+
+/*
+ * Sets up *c to show a lake column that consists of `node`, which must
+ * outlive c, as jsonb: what to_jsonb() gives for the values of the noted
+ * types, or of the lake type's usual ones.  Text whose type has no form of
+ * its own in JSON is the lake's, whatever became of the type.  False with a
+ * reason when it cannot.
+ */
+extern bool convert_init_json(ColumnConvert *c, const LakeNode *node, convert_noted_fn noted, void *arg,
+							  const char *column, const char *relation,
+							  MemoryContext context, char **reason);
+
+/* The type that shows all values of a lake type; InvalidOid for nested ones. */
+extern Oid	convert_default_type(LakeType type, int32 *typmod);
+
 /* Any type over a lake string, through its input function alone. */
 extern void convert_init_input(ColumnConvert *c, Oid pg_type, int32 typmod,
 							   const char *column, const char *relation, MemoryContext context);

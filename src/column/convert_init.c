@@ -286,6 +286,33 @@ convert_init_input(ColumnConvert *c, Oid pg_type, int32 typmod,
 	init_functions(c, context);
 }
 
+Oid
+convert_default_type(LakeType type, int32 *typmod)
+{
+	static const Oid types[LAKE_NTYPES] = {
+		[LAKE_BOOLEAN] = BOOLOID,
+		[LAKE_INT] = INT4OID,
+		[LAKE_LONG] = INT8OID,
+		[LAKE_FLOAT] = FLOAT4OID,
+		[LAKE_DOUBLE] = FLOAT8OID,
+		[LAKE_DECIMAL] = NUMERICOID,
+		[LAKE_DATE] = DATEOID,
+		[LAKE_TIME] = TIMEOID,
+		[LAKE_TIMESTAMP] = TIMESTAMPOID,
+		[LAKE_TIMESTAMPTZ] = TIMESTAMPTZOID,
+		[LAKE_STRING] = TEXTOID,
+		[LAKE_UUID] = UUIDOID,
+		[LAKE_FIXED] = BYTEAOID,
+		[LAKE_BINARY] = BYTEAOID,
+		[LAKE_NESTED] = InvalidOid
+	};
+
+	*typmod = -1;
+	if (type.id == LAKE_DECIMAL)
+		*typmod = ((type.precision << 16) | type.scale) + VARHDRSZ;
+	return types[type.id];
+}
+
 bool
 convert_makes_nulls(const ColumnConvert *c)
 {

@@ -83,6 +83,8 @@ typedef struct NestedConvert
 	AttrNumber *attnums;		/* by child */
 	FmgrInfo	to_array;		/* NESTED_HSTORE */
 	FmgrInfo	from_array;
+	bool		json;			/* becomes jsonb, not a Datum of its form */
+	char	   *key;			/* then, of a struct's field: its name in the database's encoding */
 	int			nchildren;
 	struct NestedConvert *children;
 } NestedConvert;
@@ -97,6 +99,17 @@ extern bool convert_nested_init(ColumnConvert *c, const ConvertOptions *options,
 extern void convert_nested_append(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext scratch);
 extern void convert_nested_form(const ColumnConvert *c, const ColumnVector *v, const uint32 *rows, uint32 n,
 								Datum *values, const bool *isnull, int stride);
+
+/* The next value as jsonb: of a node that convert_init_json() made, its leaves formed.  Memory used on the way is of `scratch`. */
+extern Datum convert_nested_json(NestedConvert *n, PackedCursor *cursor, MemoryContext scratch);
+
+/* The next of a leaf's Datums, past its value. */
+static inline Datum
+nested_next_value(NestedConvert *n, PackedCursor *cursor)
+{
+	packed_skip(cursor, n->lake);
+	return n->datums[n->at++];
+}
 
 /* A value that the lake's type cannot hold: the error of the column. */
 pg_noreturn extern void convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *why);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * convert_nested_form.c
- *	  Packed values to arrays, composites and hstore.
+ *	  Packed values to arrays, composites, hstore and jsonb.
  *
  * In two walks over the rows of a call: the first gathers the values of each
  * leaf in a vector, which convert_form then turns into Datums all at once;
@@ -240,8 +240,7 @@ build_value(NestedConvert *n, PackedCursor *cursor)
 	switch (n->form)
 	{
 		case NESTED_VALUE:
-			packed_skip(cursor, n->lake);
-			return n->datums[n->at++];
+			return nested_next_value(n, cursor);
 		case NESTED_ARRAY:
 			return build_array(n, cursor);
 		case NESTED_COMPOSITE:
@@ -257,8 +256,11 @@ convert_nested_form(const ColumnConvert *c, const ColumnVector *v, const uint32 
 					Datum *values, const bool *isnull, int stride)
 {
 	NestedConvert *nested = c->nested;
+	MemoryContext scratch = NULL;
 	PackedCursor cursor;
 
+	if (nested->json)
+		scratch = AllocSetContextCreate(CurrentMemoryContext, "tarn json", ALLOCSET_DEFAULT_SIZES);
 	start_leaves(nested);
 	for (uint32 i = 0; i < n; i++)
 	{
@@ -275,6 +277,9 @@ convert_nested_form(const ColumnConvert *c, const ColumnVector *v, const uint32 
 		if (isnull[(size_t) i * stride])
 			continue;
 		packed_begin(&cursor, v, rows[i]);
-		values[(size_t) i * stride] = build_value(nested, &cursor);
+		values[(size_t) i * stride] = scratch ? convert_nested_json(nested, &cursor, scratch) :
+			build_value(nested, &cursor);
 	}
+	if (scratch)
+		MemoryContextDelete(scratch);
 }

@@ -5,7 +5,7 @@
  *
  * A column may have the type that the field came from, one that the field's
  * type promotes to, or, over a lake string, any type: the text then goes
- * through that type's input function.
+ * through that type's input function.  jsonb shows whatever is nested.
  *
  * Columns are bound by name, because the foreign table is the user's and may
  * be written by hand; the table's older schemas tell of names that changed.
@@ -14,14 +14,36 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "catalog/pg_type.h"
 #include "fdw/fdw.h"
+#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+Oid
+fdw_noted_type(const LakeTable *table, int field_id, int32 *typmod)
+{
+	const char *text = iceberg_metadata_property(table->metadata, psprintf("tarn.column.%d", field_id));
+	Oid			type = InvalidOid;
+
+	if (text != NULL)
+		compat_parse_type(convert_name_from_lake(text), &type, typmod);
+	return type;
+}
+
+static Oid
+noted_type(int field_id, void *arg)
+{
+	int32		typmod;
+
+	return fdw_noted_type(arg, field_id, &typmod);
+}
+
 bool
 fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, const IcebergField *field,
-				 const char *column, const char *relation, MemoryContext context, char **reason)
+				 const LakeTable *table, const char *column, const char *relation,
+				 MemoryContext context, char **reason)
 {
 	LakeType	type = field->type;
 	bool		mapped;
@@ -36,6 +58,9 @@ fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, const Iceber
 	/* the relcache's copy may go away before the scan does */
 	relation = MemoryContextStrdup(context, relation);
 	*reason = NULL;
+	if (pg_type == JSONBOID && field->node != NULL)
+		return convert_init_json(convert, field->node, noted_type, unconstify(LakeTable *, table),
+								 column, relation, context, reason);
 	mapped = convert_init(convert, pg_type, typmod, column, relation, NULL, context, reason);
 	if (mapped && field->node != NULL && convert->kind == CONVERT_NESTED)
 		return convert_bind_node(convert, field->node, reason);
@@ -165,7 +190,7 @@ column_setup(FdwColumn *c, Relation rel, AttrNumber attno, const IcebergField *f
 		*reason = "the lake column's type is not supported";
 		return false;
 	}
-	if (!fdw_convert_init(&c->convert, att->atttypid, att->atttypmod, field,
+	if (!fdw_convert_init(&c->convert, att->atttypid, att->atttypmod, field, table,
 						  NameStr(att->attname), RelationGetRelationName(rel), context, reason))
 		return false;
 	c->filterable = column_filterable(&c->convert, field, table);

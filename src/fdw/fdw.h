@@ -76,9 +76,12 @@ extern void fdw_column_bind(FdwColumn *c, Relation rel, AttrNumber attno,
 extern bool fdw_column_try(FdwColumn *c, Relation rel, AttrNumber attno,
 						   const LakeTable *table, MemoryContext context);
 
-/* Can a column of that type show the values of a field?  Fills *convert. */
+/* The type that a field, or one within a struct, came from, if the table notes one that exists here; else InvalidOid. */
+extern Oid	fdw_noted_type(const LakeTable *table, int field_id, int32 *typmod);
+
+/* Can a column of that type show the values of the table's field?  Fills *convert. */
 extern bool fdw_convert_init(ColumnConvert *convert, Oid pg_type, int32 typmod, const IcebergField *field,
-							 const char *column, const char *relation,
+							 const LakeTable *table, const char *column, const char *relation,
 							 MemoryContext context, char **reason);
 
 /* --- pushdown.c --- */

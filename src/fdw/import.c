@@ -12,66 +12,46 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
 #include "catalog/pg_type.h"
 #include "fdw/fdw.h"
 #include "foreign/foreign.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-/* The type to show a lake type as, when nothing better is known; InvalidOid: none. */
-static void
-import_default_type(LakeType type, const LakeNode *node, Oid *pg_type, int32 *typmod)
+/*
+ * The type to show a field as when nothing better is known.  A struct has no
+ * type here, nor has a map: they are jsonb, which follows the fields as they
+ * come, go and change their names.  A type made for the occasion would not,
+ * and that of the table the field came from could not be altered any more.
+ */
+static Oid
+import_default_type(const IcebergField *field, int32 *typmod)
 {
-	static const Oid types[LAKE_NTYPES] = {
-		[LAKE_BOOLEAN] = BOOLOID,
-		[LAKE_INT] = INT4OID,
-		[LAKE_LONG] = INT8OID,
-		[LAKE_FLOAT] = FLOAT4OID,
-		[LAKE_DOUBLE] = FLOAT8OID,
-		[LAKE_DECIMAL] = NUMERICOID,
-		[LAKE_DATE] = DATEOID,
-		[LAKE_TIME] = TIMEOID,
-		[LAKE_TIMESTAMP] = TIMESTAMPOID,
-		[LAKE_TIMESTAMPTZ] = TIMESTAMPTZOID,
-		[LAKE_STRING] = TEXTOID,
-		[LAKE_UUID] = UUIDOID,
-		[LAKE_FIXED] = BYTEAOID,
-		[LAKE_BINARY] = BYTEAOID,
-		[LAKE_NESTED] = InvalidOid, /* a list is an array; a struct has no type here, nor has a map */
-	};
+	const LakeNode *node = field->node;
+	Oid			array;
 
-	if (node != NULL && node->kind == LAKE_NODE_LIST)
-	{
-		import_default_type(node->children[0].type, &node->children[0], pg_type, typmod);
-		if (OidIsValid(*pg_type))
-			*pg_type = get_array_type(*pg_type);
-		return;
-	}
-	*pg_type = types[type.id];
+	if (node == NULL)
+		return convert_default_type(field->type, typmod);
 	*typmod = -1;
-	if (type.id == LAKE_DECIMAL)
-		*typmod = ((type.precision << 16) | type.scale) + VARHDRSZ;
+	if (node->kind != LAKE_NODE_LIST || node->children[0].kind != LAKE_NODE_VALUE)
+		return JSONBOID;
+	array = get_array_type(convert_default_type(node->children[0].type, typmod));
+	return OidIsValid(array) ? array : JSONBOID;
 }
 
 /* The noted type, if it exists here and can show the field. */
 static bool
 import_noted_type(const LakeTable *table, const IcebergField *field, Oid *pg_type, int32 *typmod)
 {
-	const char *text = iceberg_metadata_property(table->metadata,
-												 psprintf("tarn.column.%d", field->id));
 	ColumnConvert convert;
 	char	   *reason;
 
-	if (text == NULL)
-		return false;
-	compat_parse_type(convert_name_from_lake(text), pg_type, typmod);
+	*pg_type = fdw_noted_type(table, field->id, typmod);
 	return OidIsValid(*pg_type) &&
-		fdw_convert_init(&convert, *pg_type, *typmod, field, field->name, table->name,
+		fdw_convert_init(&convert, *pg_type, *typmod, field, table, field->name, table->name,
 						 CurrentMemoryContext, &reason);
 }
 
@@ -111,7 +91,7 @@ import_table(const ImportForeignSchemaStmt *stmt, const LakeTable *table)
 		int32		typmod = -1;
 
 		if (field->supported && !import_noted_type(table, field, &pg_type, &typmod))
-			import_default_type(field->type, field->node, &pg_type, &typmod);
+			pg_type = import_default_type(field, &typmod);
 		if (!OidIsValid(pg_type))
 		{
 			ereport(WARNING,

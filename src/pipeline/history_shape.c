@@ -136,7 +136,16 @@ make_schema(const IcebergSchema *mirror)
 	return schema;
 }
 
-/* Properties of fields are those of the fields of `after`. */
+/* The field whose type the property notes, or 0. */
+static int
+typed_field(const char *key)
+{
+	size_t		length = strlen(SHAPE_COLUMN_PREFIX);
+
+	return strncmp(key, SHAPE_COLUMN_PREFIX, length) == 0 ? atoi(key + length) : 0;
+}
+
+/* Properties of fields are those of the fields of `after`; but types are noted of both images, for who reads them. */
 static char *
 translate_key(const char *key, bool to_mirror)
 {
@@ -165,7 +174,17 @@ translate(const TableShape *shape, bool to_mirror)
 	out->context = CurrentMemoryContext;
 	out->lsn = shape->lsn;
 	for (int i = 0; i < shape->nproperties; i++)
-		shape_set_property(out, translate_key(shape->properties[i].key, to_mirror), shape->properties[i].value);
+	{
+		const char *key = shape->properties[i].key;
+		const char *value = shape->properties[i].value;
+		int			typed = typed_field(key);
+
+		if (to_mirror && typed != 0 && typed != HISTORY_AFTER_ID(HISTORY_MIRROR_ID(typed)))
+			continue;
+		shape_set_property(out, translate_key(key, to_mirror), value);
+		if (!to_mirror && typed != 0)
+			shape_set_property(out, psprintf("%s%d", SHAPE_COLUMN_PREFIX, HISTORY_BEFORE_ID(typed)), value);
+	}
 	return out;
 }
 

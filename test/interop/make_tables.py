@@ -17,6 +17,7 @@ say where and as whom.
 
 import datetime as dt
 import decimal
+import json
 import os
 import random
 import sys
@@ -39,7 +40,7 @@ from pyiceberg.transforms import IdentityTransform
 from pyiceberg.typedef import Record
 from pyiceberg.types import (
     BinaryType, BooleanType, DateType, DecimalType, DoubleType, FloatType, IntegerType,
-    ListType, LongType, NestedField, StringType, StructType, TimestampType,
+    ListType, LongType, MapType, NestedField, StringType, StructType, TimestampType,
     TimestamptzType, TimeType, UUIDType,
 )
 
@@ -247,18 +248,28 @@ def make_partitioned(lake):
 
 
 def make_nested(lake):
-    """A list, and columns that have no type here, between some that have."""
+    """Lists, structs and a map, between other columns."""
     schema = Schema(
         NestedField(1, "id", LongType()),
         NestedField(2, "tags", ListType(10, StringType(), element_required=False)),
         NestedField(3, "name", StringType()),
         NestedField(4, "place", StructType(NestedField(11, "x", DoubleType()), NestedField(12, "y", DoubleType()))),
         NestedField(5, "n", IntegerType()),
+        NestedField(6, "points", ListType(13, StructType(NestedField(14, "p", IntegerType()), NestedField(15, "at", DateType())),
+                                          element_required=False)),
+        NestedField(7, "counts", MapType(16, StringType(), 17, LongType(), value_required=False)),
     )
-    table = lake.create("nested", schema, "id bigint, tags text[], name text, n integer")
-    rows = [(i, [f"t{j}" for j in range(i % 4)], f"name {i}", {"x": i / 2, "y": None}, i * 3) for i in range(300)]
+    table = lake.create("nested", schema, "id bigint, tags text[], name text, place jsonb, n integer, points jsonb, counts jsonb")
+    rows, heap = [], []
+    for i in range(300):
+        tags = [f"t{j}" for j in range(i % 4)]
+        points = [{"p": j, "at": dt.date(2024, 1, 1 + j)} if j % 3 else None for j in range(i % 5)]
+        counts = {f"k\u00e9{j}": j * i if j else None for j in range(i % 3)}
+        rows.append((i, tags, f"name {i}", {"x": i / 2, "y": None}, i * 3, points, list(counts.items())))
+        heap.append((i, tags, f"name {i}", json.dumps({"x": i / 2 if i % 2 else i // 2, "y": None}), i * 3,
+                     json.dumps(points, default=str), json.dumps(counts)))
     append(table, rows)
-    lake.fill_heap("nested", [(i, tags, name, n) for i, tags, name, _, n in rows])
+    lake.fill_heap("nested", heap)
 
 
 def make_quoted(lake):

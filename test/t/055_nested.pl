@@ -129,6 +129,13 @@ SQL
 TarnTest::flush($node, 'p');
 TarnTest::all_same($node, 'after the stream');
 TarnTest::engines($node, [ map { "public.$_" } @all ], 'other engines after the stream');
+# whatever is nested, as jsonb; oidvector is text in the lake
+$node->safe_psql($db, 'CREATE SCHEMA json');
+foreach my $name (grep { $_ ne 'oidvector' } @names)
+{
+	$node->safe_psql($db, "CREATE FOREIGN TABLE json.t_$name (k int, v jsonb) SERVER lake OPTIONS (namespace 'public', table_name 't_$name')");
+	is(TarnTest::differing($node, "(SELECT k, to_jsonb(v) AS v FROM t_$name) s", "json.t_$name", $db), '0', "$name as jsonb");
+}
 $node->safe_psql($db, 'UPDATE toasted SET n = n + 1');
 TarnTest::flush($node, 'p');
 # the key index from the lake's own keys

@@ -96,6 +96,101 @@ TarnTest::engines($node, [qw(public.a public.f public.plain)], 'and the mirrors 
 TarnTest::files_known($node);
 
 
+# --- read by SQL: every change against a log that a trigger of the source keeps ---
+
+$node->safe_psql($db, <<'SQL');
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TYPE pair AS (a int, j jsonb, free numeric, m mood[]);
+CREATE DOMAIN price AS numeric(10, 2);
+CREATE TABLE every (id bigint PRIMARY KEY, b boolean, i2 smallint, i4 int, f4 real, f8 double precision, n numeric(20, 4), nz numeric(3, -2),
+	free numeric, pr price, t text, vc varchar(9), ch char(5), nm name, c "char", u uuid, d date, ti time, ts timestamp, tz timestamptz,
+	iv interval, by bytea, j json, jb jsonb, m mood, o oid, net inet, r int4range, bits varbit(9), x xml,
+	"Ünder ""q" text, ia int[], ta text[], ja jsonb[], na numeric[], p pair, pa pair[], out text);
+ALTER TABLE every REPLICA IDENTITY FULL, ALTER "out" SET STORAGE EXTERNAL;
+CREATE TABLE keyed (id int, g int, v text, "out" text, PRIMARY KEY (id, g));
+ALTER TABLE keyed ALTER "out" SET STORAGE EXTERNAL;
+CREATE TABLE log (place serial, "table" name, op text, xid bigint, before jsonb, after jsonb);
+CREATE FUNCTION log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO log ("table", op, xid, before, after)
+	VALUES (TG_TABLE_NAME, CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' ELSE 'd' END, pg_current_xact_id()::text::bigint,
+		CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END, CASE WHEN TG_OP <> 'DELETE' THEN to_jsonb(NEW) END);
+	RETURN NULL;
+END
+$$;
+CREATE PUBLICATION s FOR TABLE every, keyed;
+SELECT tarn.create_pipeline('s', lake => 'lake', publications => '{s}', flush_interval => '1 s', history => true);
+SQL
+TarnTest::wait_live($node, 's');
+$node->safe_psql($db, <<'SQL');
+CREATE TRIGGER log AFTER INSERT OR UPDATE OR DELETE ON every FOR EACH ROW EXECUTE FUNCTION log();
+CREATE TRIGGER log AFTER INSERT OR UPDATE OR DELETE ON keyed FOR EACH ROW EXECUTE FUNCTION log();
+INSERT INTO every (id) VALUES (0);
+INSERT INTO every VALUES (1, true, -32768, 2147483647, 0.1, 1e300, 1.5, 99900, 1e-30, -1.10, E'tab\t"\\ é😀', 'v', 'c', 'n', 'x',
+	'00000000-0000-0000-0000-00000000000a', '0044-03-15 BC', '23:59:59.999999', '2024-02-29 01:02:03.4', '2024-02-29 01:02:03.456789+05',
+	'1 mon -2 days', '\x00ff', '{"b": 1.10, "a":  [1, "é", null]}', '{"a": {"b": [true, 1e3]}, "": ""}', 'ok', 4294967295, '10.0.0.0/8', '[1,5)', B'101',
+	'<a>x</a>', 'q', '{1,NULL,3}', '{"",NULL,"a\"b"}', ARRAY['null', '1', '{"x": []}', NULL]::jsonb[], '{1.0,1.00,NaN,NULL}',
+	ROW(1, '[1]', 1e40, '{sad,NULL}'), ARRAY[ROW(NULL, '"s"', NULL, '{}'), NULL]::pair[], (SELECT string_agg(md5(x::text), '') FROM generate_series(1, 200) x));
+INSERT INTO every (id, f4, f8, free, j, jb) VALUES (2, 'NaN', '-Infinity', 'NaN', '1', 'null'), (3, 'Infinity', '-0', 'Infinity', '"s"', '"s"'),
+	(4, 1e-45, 5e-324, 1e1000, 'null', '[]');
+UPDATE every SET i4 = i4 - 1, ia = ia || 7 WHERE id < 3;
+BEGIN; UPDATE every SET id = id + 100, t = repeat(t, 3); DELETE FROM every WHERE id = 102; COMMIT;
+BEGIN; UPDATE every SET t = 'never'; ROLLBACK;
+INSERT INTO every SELECT g, g % 2 = 0, g, g, random(), random() * 10.0 ^ (g % 300), random(), NULL, random()::numeric, g, md5(g::text) FROM generate_series(1000, 1300) g;
+UPDATE every SET tz = now(), m = 'sad' WHERE id % 3 = 0;
+DELETE FROM every WHERE id % 7 = 0;
+INSERT INTO keyed SELECT g, 1, 'v', (SELECT string_agg(md5((g * x)::text), '') FROM generate_series(1, 200) x) FROM generate_series(1, 20) g;
+UPDATE keyed SET v = 'w' WHERE id % 2 = 0;
+UPDATE keyed SET g = 2 WHERE id % 5 = 0;
+DELETE FROM keyed WHERE id % 4 = 0;
+SQL
+TarnTest::flush($node, 's');
+my ($status, undef, $warnings) = $node->psql($db, 'CREATE SCHEMA sql; IMPORT FOREIGN SCHEMA public LIMIT TO (every__history, keyed__history) FROM SERVER lake INTO sql');
+is("$status|$warnings", '0|', 'histories are imported with all columns');
+
+# How changes of the log and of the history differ, place by place
+sub unlike_log
+{
+	my ($table, $columns) = @_;
+
+	return $node->safe_psql($db, <<SQL);
+SELECT count(*) FROM
+	(SELECT row_number() OVER (ORDER BY place) AS n, $columns->[0] AS change FROM log WHERE "table" = '$table') l FULL JOIN
+	(SELECT row_number() OVER (ORDER BY commit_lsn, sequence) AS n, $columns->[1] AS change FROM sql.${table}__history WHERE op IN ('c', 'u', 'd')) h USING (n)
+WHERE l.change IS DISTINCT FROM h.change
+SQL
+}
+my $log = 'jsonb_build_array(op, xid, before, after)';
+isnt($node->safe_psql($db, 'SELECT count(*) FROM log'), '0', 'the source has a log');
+is(unlike_log('every', [ $log, $log ]), '0', 'every change of every type is what to_jsonb() made of the rows');
+$node->safe_psql($db, "ALTER DATABASE $db SET TimeZone = 'America/St_Johns'; ALTER DATABASE $db SET extra_float_digits = -3; ALTER DATABASE $db SET bytea_output = 'escape'");
+is($node->safe_psql($db, "SELECT count(*) FROM sql.every__history WHERE op = 'c' AND after->>'f8' <> '' AND (after->>'f8')::float8 NOT IN (SELECT (l.after->>'f8')::float8 FROM log l)"),
+	'0', 'floats keep their digits under any settings');
+$node->safe_psql($db, "ALTER DATABASE $db RESET ALL");
+# nothing of what is not in WAL: the unchanged value, and old rows but for keys that moved
+is(unlike_log('keyed', [ "jsonb_build_array(op, xid, CASE WHEN op = 'd' OR before->'g' <> after->'g' THEN before || '{\"v\": null, \"out\": null}' END,"
+		  . " after || CASE WHEN op = 'u' THEN '{\"out\": null}'::jsonb ELSE '{}' END)", $log ]), '0', 'keys alone where the identity tells no more');
+is($node->safe_psql($db, "SELECT count(*) FROM sql.keyed__history WHERE op = 'u' AND unchanged = '{4}'"),
+	$node->safe_psql($db, "SELECT count(*) FROM log WHERE \"table\" = 'keyed' AND op = 'u'"), 'and what stayed as it was is marked');
+is($node->safe_psql($db, "SELECT count(*) FROM log l, sql.every__history h, jsonb_populate_record(NULL::every, h.after) this, jsonb_populate_record(NULL::every, l.after) that "
+	  . "WHERE l.\"table\" = 'every' AND l.op = 'c' AND h.op = 'c' AND this.id = that.id AND this::text = that::text"),
+	$node->safe_psql($db, "SELECT count(*) FROM log WHERE \"table\" = 'every' AND op = 'c'"), 'rows of the source again by jsonb_populate_record');
+# the same foreign table after the source has changed
+$node->safe_psql($db, <<'SQL');
+DROP TRIGGER log ON every;
+ALTER TABLE every ADD COLUMN more int;
+ALTER TABLE every RENAME t TO tt;
+INSERT INTO every (id, more, tt) VALUES (-1, 7, 'new');
+SQL
+TarnTest::flush($node, 's');
+is($node->safe_psql($db, "SELECT after->>'more', after->>'tt', after ? 't' FROM sql.every__history WHERE op = 'c' AND after->>'id' = '-1'"), '7|new|f',
+	'a field is there when the column is');
+$node->safe_psql($db, "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'");
+TarnTest::flush($node, 's');
+is($node->safe_psql($db, "SELECT DISTINCT after->>'m' FROM sql.every__history WHERE after->>'id' = '101' AND op = 'u'"), 'ok', 'a label that is gone is still read');
+$node->safe_psql($db, "SELECT tarn.drop_pipeline('s', drop_data => true); DROP TABLE every, keyed; DROP TYPE pair");
+$node->safe_psql($db, 'DROP SCHEMA sql CASCADE; DROP TYPE mood CASCADE; DROP PUBLICATION s; DROP TABLE log CASCADE; DROP FUNCTION log()');
+
 # --- a mirror of any moment ---
 
 my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
