@@ -198,6 +198,11 @@ CREATE FUNCTION tarn.rebuild(source regclass, until timestamptz, lake_table text
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'tarn_rebuild_time' LANGUAGE C VOLATILE;
 
+-- For literals: either.
+CREATE FUNCTION tarn.rebuild(source regclass, until text, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild_text' LANGUAGE C VOLATILE;
+
 -- Makes a pipeline that came with a dump, a template or a clone one of this database.
 CREATE FUNCTION tarn.take_over(pipeline name)
 RETURNS void

@@ -26,8 +26,9 @@
 
 PG_FUNCTION_INFO_V1(tarn_rebuild);
 PG_FUNCTION_INFO_V1(tarn_rebuild_time);
+PG_FUNCTION_INFO_V1(tarn_rebuild_text);
 
-/* Arguments of both, in their order. */
+/* Arguments of all, in their order. */
 enum
 {
 	ARG_SOURCE, ARG_UNTIL, ARG_LAKE_TABLE
@@ -119,6 +120,51 @@ rebuild(FunctionCallInfo fcinfo, RebuildUntil *until)
 	PG_RETURN_INT64(history_rebuild(p, t, name, until));
 }
 
+static void
+set_lsn(RebuildUntil *until, XLogRecPtr lsn)
+{
+	until->lsn = lsn;
+	if (lsn == InvalidXLogRecPtr)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("position \"0/0\" is before any history")));
+}
+
+static void
+set_time(RebuildUntil *until, TimestampTz time)
+{
+	until->by_time = true;
+	until->time = time;
+	if (TIMESTAMP_NOT_FINITE(time))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("time to rebuild until must be finite")));
+}
+
+/* Text that is not a time is perhaps not meant to be one. */
+static void
+text_hint(void *arg)
+{
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
+		errhint("Give a position of WAL, such as \"0/16B3748\", or a time, such as \"2026-11-21 12:00+00\".");
+}
+
+static void
+set_text(RebuildUntil *until, char *text)
+{
+	Datum		value = CStringGetDatum(text);
+	ErrorContextCallback callback = {.callback = text_hint,.previous = error_context_stack};
+	size_t		digits = strspn(text, "0123456789abcdefABCDEF");
+
+	error_context_stack = &callback;
+	if (digits > 0 && text[digits] == '/' && text[digits + 1 + strspn(text + digits + 1, "0123456789abcdefABCDEF")] == '\0')
+		set_lsn(until, DatumGetLSN(DirectFunctionCall1(pg_lsn_in, value)));
+	else
+		set_time(until, DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, value, ObjectIdGetDatum(InvalidOid),
+																Int32GetDatum(-1))));
+	error_context_stack = callback.previous;
+}
+
 Datum
 tarn_rebuild(PG_FUNCTION_ARGS)
 {
@@ -127,27 +173,33 @@ tarn_rebuild(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(ARG_SOURCE))
 		PG_RETURN_NULL();
 	if (!PG_ARGISNULL(ARG_UNTIL))
-	{
-		until.lsn = PG_GETARG_LSN(ARG_UNTIL);
-		if (until.lsn == InvalidXLogRecPtr)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("position \"0/0\" is before any history")));
-	}
+		set_lsn(&until, PG_GETARG_LSN(ARG_UNTIL));
+	return rebuild(fcinfo, &until);
+}
+
+/*
+ * A literal has no type yet, and of functions of one name it takes the one
+ * for text, if there is one.
+ */
+Datum
+tarn_rebuild_text(PG_FUNCTION_ARGS)
+{
+	RebuildUntil until = {InvalidXLogRecPtr};
+
+	if (PG_ARGISNULL(ARG_SOURCE))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(ARG_UNTIL))
+		set_text(&until, text_to_cstring(PG_GETARG_TEXT_PP(ARG_UNTIL)));
 	return rebuild(fcinfo, &until);
 }
 
 Datum
 tarn_rebuild_time(PG_FUNCTION_ARGS)
 {
-	RebuildUntil until = {.by_time = true};
+	RebuildUntil until = {InvalidXLogRecPtr};
 
 	if (PG_ARGISNULL(ARG_SOURCE) || PG_ARGISNULL(ARG_UNTIL))
 		PG_RETURN_NULL();
-	until.time = PG_GETARG_TIMESTAMPTZ(ARG_UNTIL);
-	if (TIMESTAMP_NOT_FINITE(until.time))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("time to rebuild until must be finite")));
+	set_time(&until, PG_GETARG_TIMESTAMPTZ(ARG_UNTIL));
 	return rebuild(fcinfo, &until);
 }
