@@ -39,6 +39,7 @@ struct HttpTransfer
 	HttpResponse response;
 	struct curl_slist *headers;
 	bool		done;
+	bool		has_headers;	/* all of them, of the last reply that began */
 	bool		refused;		/* no address to connect to: see http_address.c */
 	CURLcode	code;			/* when done */
 	size_t		allocated;		/* of response.body */
@@ -179,6 +180,7 @@ on_header(char *data, size_t one, size_t size, void *arg)
 {
 	Transfer   *t = arg;
 
+	t->has_headers = size <= 2;
 	for (int i = 0; i < lengthof(kept_headers); i++)
 	{
 		size_t		length = strlen(kept_headers[i].name);
@@ -338,9 +340,13 @@ finish_response(Transfer *t)
 	curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	response->status = (int) status;
 	response->content_length = length > 0 ? (uint64) length : 0;
-	response->complete = t->code == CURLE_OK;
-	response->transient = is_transient(t->code) && !t->refused;
-	if (t->code != CURLE_OK && t->refused)
+	/* to libcurl a reply without a body has come to its end also where the connection does */
+	response->complete = t->code == CURLE_OK && t->has_headers;
+	response->transient = (t->code == CURLE_OK || is_transient(t->code)) && !t->refused;
+	response->has_headers = t->has_headers;
+	if (t->code == CURLE_OK && !t->has_headers)
+		strlcpy(response->failure, "the reply ended within its headers", sizeof(response->failure));
+	else if (t->code != CURLE_OK && t->refused)
 		strlcpy(response->failure, "the address is a link-local one", sizeof(response->failure));
 	else if (t->code != CURLE_OK)
 		strlcpy(response->failure, *t->error ? t->error : curl_easy_strerror(t->code),

@@ -41,6 +41,7 @@ typedef struct HttpResponse
 {
 	int			status;			/* 0 when the reply did not begin */
 	bool		complete;		/* the whole reply was received */
+	bool		has_headers;	/* all headers were; else some may be missing below */
 	bool		transient;		/* if not complete: may another attempt do better? */
 	bool		too_large;		/* not complete because the body passes target or max_body */
 	char		failure[256];	/* if not complete: why, for messages */

@@ -303,7 +303,7 @@ s3_back_off(int attempt)
 }
 
 S3Outcome
-s3_send(S3Store *store, const S3Request *request, HttpResponse *response, bool *unsure)
+s3_send(S3Store *store, const S3Request *request, HttpResponse *response)
 {
 	for (int attempt = 0;; attempt++)
 	{
@@ -311,8 +311,6 @@ s3_send(S3Store *store, const S3Request *request, HttpResponse *response, bool *
 
 		if (outcome != S3_AGAIN)
 			return outcome;
-		if (unsure != NULL)
-			*unsure = true;
 		if (!s3_back_off(attempt))
 			s3_fail(request, response);
 	}
@@ -321,7 +319,7 @@ s3_send(S3Store *store, const S3Request *request, HttpResponse *response, bool *
 void
 s3_request(S3Store *store, const S3Request *request, HttpResponse *response)
 {
-	if (s3_send(store, request, response, NULL) != S3_DONE)
+	if (s3_send(store, request, response) != S3_DONE)
 		s3_fail(request, response);
 }
 

@@ -83,12 +83,12 @@ extern S3Outcome s3_attempt_finish(const S3Request *request, HttpTransfer *trans
 								   HttpResponse *response);
 
 /*
- * Sends until it is done or refused, or attempts run out (which raises).
- * `unsure` (may be NULL) is set when an attempt's outcome stayed unknown: the
- * service may have done what was asked although we were not told.
+ * Sends until it is done or refused, or attempts run out (which raises).  The
+ * service may have done more than once what was asked, and been asked more
+ * often than we know: libcurl sends a request again when a connection that it
+ * had kept turns out to be dead.
  */
-extern S3Outcome s3_send(S3Store *store, const S3Request *request, HttpResponse *response,
-						 bool *unsure);
+extern S3Outcome s3_send(S3Store *store, const S3Request *request, HttpResponse *response);
 
 /* Sends, and raises unless it is done. */
 extern void s3_request(S3Store *store, const S3Request *request, HttpResponse *response);

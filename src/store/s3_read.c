@@ -78,7 +78,7 @@ range_request(S3Request *request, const StoreReader *r, uint64 offset, size_t si
 static size_t
 range_received(const StoreReader *r, const HttpResponse *response, uint64 offset, size_t size)
 {
-	if (response->status / 100 != 2 || response->too_large)
+	if (response->status / 100 != 2 || response->too_large || !response->has_headers)
 		return 0;
 	check_range(r, response, offset, offset + size - 1);
 	store_counters.read_bytes += response->target_used;
@@ -250,7 +250,7 @@ s3_get(Store *store, const char *name, size_t max_size, size_t *size)
 	S3Outcome	outcome;
 
 	get_request(&request, name, max_size);
-	outcome = s3_send((S3Store *) store, &request, &response, NULL);
+	outcome = s3_send((S3Store *) store, &request, &response);
 	if (response.status / 100 == 2 && (response.too_large || response.body_size > max_size))
 		store_too_large(name, Max(response.content_length, response.body_size), max_size);
 	if (outcome != S3_DONE)
@@ -296,7 +296,7 @@ s3_remove(Store *store, const char *name)
 		.key = s3_key(name)
 	};
 
-	if (s3_send((S3Store *) store, &request, &response, NULL) != S3_DONE &&
+	if (s3_send((S3Store *) store, &request, &response) != S3_DONE &&
 		!(response.complete && response.status == 404))
 		s3_fail(&request, &response);
 }

@@ -111,7 +111,7 @@ object_is_ours(S3Writer *w)
 		.key = s3_key(w->base.name)
 	};
 
-	return s3_send(w->store, &request, &response, NULL) == S3_DONE &&
+	return s3_send(w->store, &request, &response) == S3_DONE &&
 		strcmp(response.token, w->token) == 0 && response.content_length == w->base.size;
 }
 
@@ -120,13 +120,10 @@ static void
 make_object(S3Writer *w, const S3Request *request)
 {
 	HttpResponse response;
-	bool		unsure = false;
-	S3Outcome	outcome = s3_send(w->store, request, &response, &unsure);
 
-	if (outcome == S3_DONE)
+	if (s3_send(w->store, request, &response) == S3_DONE)
 		return;
-	if (unsure && response.complete && (response.status == 412 || response.status == 404) &&
-		object_is_ours(w))
+	if (response.complete && (response.status == 412 || response.status == 404) && object_is_ours(w))
 		return;
 	s3_fail(request, &response);
 }

@@ -60,6 +60,19 @@ my %behaviour = (
 
 		return substr($all, 0, 400_000);
 	},
+	headers_cut => sub {
+		my ($n, $request) = @_;
+		my $all = reply(206, 'x' x 1000, 'Content-Range: bytes 0-999/2000000');
+
+		return $n == 1 ? "HTTP/1.1 206 X\r\nContent-Le" : $n == 2 ? "HTTP/1.1 206 X\r\nContent-Length: 1000\r\n" : $all;
+	},
+	head_cut => sub {
+		my ($n, $request) = @_;
+
+		return "HTTP/1.1 200 X\r\n" if $n == 1;
+		return "HTTP/1.1 200 X\r\nContent-Length: 4\r\nConnection: close\r\n\r\n" if $request =~ /^HEAD/;
+		return reply(206, 'read', 'Content-Range: bytes 0-3/4');
+	},
 	shifted => sub { reply(206, 'x' x 1000, 'Content-Range: bytes 1-1000/2000000') },
 	longer => sub { reply(206, 'x' x 2000, 'Content-Range: bytes 0-999/2000000') },
 	put_lost => sub {
@@ -68,6 +81,15 @@ my %behaviour = (
 		$tokens{put_lost} = $1 if $request =~ /^x-amz-meta-tarn-token: (\w+)/mi && $n == 1;
 		return '' if $n == 1;
 		return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-amz-meta-tarn-token: $tokens{put_lost}\r\nConnection: close\r\n\r\n"
+		  if $request =~ /^HEAD/;
+		return error_document(412, 'PreconditionFailed');
+	},
+	# what is seen when libcurl has sent a request again by itself
+	put_twice => sub {
+		my ($n, $request) = @_;
+
+		$tokens{put_twice} = $1 if $request =~ /^x-amz-meta-tarn-token: (\w+)/mi;
+		return "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nx-amz-meta-tarn-token: $tokens{put_twice}\r\nConnection: close\r\n\r\n"
 		  if $request =~ /^HEAD/;
 		return error_document(412, 'PreconditionFailed');
 	},
@@ -186,11 +208,15 @@ my $range = "SELECT count(*) FROM generate_series(1, 1) WHERE store_read('s3://b
 like(ask("SELECT md5(store_read('s3://b/r', 's3://b/r/cut', 2000000, 0, 1000000))"),
 	qr/^@{[ Digest::MD5::md5_hex(bytes(0, 999_999)) ]}$/, 'a reply cut short is taken up where it ended');
 like(slurp_file($requests), qr/GET cut bytes=0-999999\nGET cut bytes=(?!0-)\d+-999999\n/, 'by a range');
+is(ask(sprintf $range, 'headers_cut', 1000), '1', 'a reply cut within its headers is no reply');
+is(count_of('headers_cut'), 3, 'and is asked for again');
+is(ask("SELECT convert_from(store_read('s3://b/r', 's3://b/r/head_cut', -1, 0, 4), 'UTF8')"), 'read', 'also one that has no body');
 like(ask(sprintf $range, 'shifted', 1000), qr/ERROR:  XX001: .*bytes 1 to 1000 came for 0 to 999/, 'other bytes than asked for');
 like(ask(sprintf $range, 'longer', 1000), qr/ERROR:  XX001: .*longer than what was asked for/, 'more bytes than asked for');
 
 my $put = "SELECT store_put('s3://b/r', 's3://b/r/%s', 'hello', if_absent => true)";
 is(ask(sprintf $put, 'put_lost'), '', 'a lost reply to a conditional write: the object is ours');
+is(ask(sprintf $put, 'put_twice'), '', 'so it is when the first reply that we see says that it exists');
 like(ask(sprintf $put, 'put_other'), qr/ERROR:  58P02: .*HTTP 412/, 'a lost reply to a conditional write: somebody else was first');
 
 my $stream = "SELECT store_stream('s3://b/r', 's3://b/r/%s', 9000000, 1000000, 'finish')";
