@@ -386,12 +386,16 @@ settle_failures(Coordinator *c)
 			MemoryContextSwitchTo(c->context);
 		}
 		else if (job->sqlstate != 0 && c->trouble == NULL)
+		{
 			c->trouble = job->error;
+			c->trouble_sqlstate = job->sqlstate;
+		}
 	}
 	if (c->trouble != NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(c->trouble_sqlstate ? c->trouble_sqlstate : ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s", c->trouble)));
+	c->state->copy_told.n = 0;
 }
 
 static void
@@ -437,7 +441,7 @@ report_failure(Coordinator *c, const ErrorData *edata)
 	replorigin_session_origin = InvalidRepOriginId;
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
-	if (strcmp(c->state->last_error, text) != 0)
+	if (state_tell(&c->state->copy_told, edata))
 		ereport(LOG,
 				(errmsg("copy for pipeline \"%s\" failed and will be tried again: %s",
 						NameStr(c->state->name), text)));

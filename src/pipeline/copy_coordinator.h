@@ -51,6 +51,7 @@ typedef struct Coordinator
 	bool		ended[COPY_MAX_WORKERS];
 	bool		imported[COPY_MAX_WORKERS];
 	char	   *trouble;		/* first failure that another try may mend */
+	int			trouble_sqlstate;	/* 0: no process reported it */
 	bool		unreported;		/* tables committed since the last report */
 	TimestampTz last_report;
 	MemoryContext context;

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "utils/builtins.h"
@@ -160,6 +161,7 @@ state_clear(PipelineState *state)
 	state->activity = PIPELINE_STARTING;
 	state->restart_at = 0;
 	state->failures = 0;
+	state->told.n = state->copy_told.n = 0;
 	state->wal_alert = false;
 	state->received = state->committed = state->confirmed = InvalidXLogRecPtr;
 	state->committed_time = state->oldest_buffered = state->last_flush = state->current_at = 0;
@@ -266,4 +268,20 @@ state_set_error(PipelineState *state, const char *message)
 	strlcpy(state->last_error, message, sizeof(state->last_error));
 	state->last_error_at = GetCurrentTimestamp();
 	LWLockRelease(tarn_shared->lock);
+}
+
+bool
+state_tell(ToldFailures *told, const ErrorData *edata)
+{
+	const char *format = edata->message_id != NULL ? edata->message_id : "";
+	uint32		kind = hash_combine((uint32) edata->sqlerrcode,
+									hash_bytes((const unsigned char *) format, (int) strlen(format)));
+
+	for (int i = 0; i < Min(told->n, STATE_MAX_TOLD); i++)
+	{
+		if (told->kinds[i] == kind)
+			return false;
+	}
+	told->kinds[told->n++ % STATE_MAX_TOLD] = kind;
+	return true;
 }

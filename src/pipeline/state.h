@@ -29,6 +29,7 @@
 #define STATE_ERROR_LENGTH 1024
 #define STATE_DETAIL_LENGTH 128
 #define STATE_MAX_SCOUTS 32
+#define STATE_MAX_TOLD 8
 
 typedef enum PipelineActivity
 {
@@ -47,6 +48,13 @@ extern const char *const pipeline_activity_names[];
 #define REQUEST_RELOAD 1		/* the pipeline's row changed */
 #define REQUEST_LET_GO 2		/* leave the database now (DROP DATABASE); the launcher starts it again later */
 #define REQUEST_DROP 4			/* the pipeline is gone: drop the slot and forget it */
+
+/* Kinds of failures that the log has since things last went well. */
+typedef struct ToldFailures
+{
+	int			n;
+	uint32		kinds[STATE_MAX_TOLD];
+} ToldFailures;
 
 typedef struct PipelineState
 {
@@ -67,6 +75,8 @@ typedef struct PipelineState
 	/* the launcher's */
 	TimestampTz restart_at;
 	int			failures;		/* in a row */
+	ToldFailures told;			/* of those */
+	ToldFailures copy_told;		/* the same of copies; their coordinator's */
 	bool		wal_alert;		/* the slot keeps more WAL than tarn.wal_alert, and the log says so */
 
 	/* positions */
@@ -138,5 +148,11 @@ extern void state_want_scout(Oid database);
 /* Texts under the lock. */
 extern void state_set_detail(PipelineState *state, const char *fmt,...) pg_attribute_printf(2, 3);
 extern void state_set_error(PipelineState *state, const char *message);
+
+/*
+ * Shall the log have this failure?  A line for each kind an episode: the texts
+ * of one kind differ in what they name, a file of another name each time.
+ */
+extern bool state_tell(ToldFailures *told, const ErrorData *edata);
 
 #endif							/* TARN_PIPELINE_STATE_H */

@@ -553,7 +553,6 @@ report_failure(ErrorData *edata)
 {
 	Oid			guilty = guilty_table(edata);
 	char	   *text = edata->detail ? psprintf("%s; %s", edata->message, edata->detail) : edata->message;
-	bool		repeated = strcmp(state->last_error, text) == 0 && state->failures > 0;
 	long		backoff = BACKOFF_FIRST_MS;
 
 	AbortOutOfAnyTransaction();
@@ -562,12 +561,14 @@ report_failure(ErrorData *edata)
 	if (MyReplicationSlot)
 		ReplicationSlotRelease();
 	state_set_error(state, text);
+	if (state->failures == 0)
+		state->told.n = 0;
 	for (int i = 0; i < state->failures && backoff < BACKOFF_MAX_MS; i++)
 		backoff *= 2;
 	state->failures++;
 	state->restart_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(backoff, BACKOFF_MAX_MS));
 	state->activity = PIPELINE_BACKOFF;
-	if (!repeated)
+	if (state_tell(&state->told, edata))
 		ereport(LOG,
 				(errmsg("pipeline \"%s\" failed and will be tried again: %s", NameStr(state->name), text)));
 	if (OidIsValid(guilty) && pipeline)

@@ -165,7 +165,7 @@ sub lake_fields
 SQL
 }
 
-# CREATE SERVER, and the keys for `users` (default: the current one).
+# CREATE SERVER, and the keys for `users` (default: the current one).  Options: name, db, warehouse, endpoint.
 sub create_lake
 {
 	my ($node, %options) = @_;
@@ -174,7 +174,7 @@ sub create_lake
 	my $warehouse = $options{warehouse} || warehouse($node, $name);
 	my $more = '';
 
-	$more = sprintf(", endpoint '%s', path_style 'true'", start_s3()) if $warehouse =~ /^s3:/;
+	$more = sprintf(", endpoint '%s', path_style 'true'", $options{endpoint} || start_s3()) if $warehouse =~ /^s3:/;
 	$node->safe_psql($db,
 		"CREATE SERVER $name FOREIGN DATA WRAPPER tarn OPTIONS (warehouse '$warehouse'$more)");
 	if ($warehouse =~ /^s3:/)
