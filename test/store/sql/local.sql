@@ -73,12 +73,12 @@ SELECT store_abort_uploads(root(), root() || '/big/');
 -- the data directory is no place for a lake, nor by a symbolic link
 SELECT try(format('SELECT store_check(%L)', 'file://' || current_setting('data_directory') || '/x/lake'))
 	LIKE '22023: warehouse "%" lies inside the data directory "%"' AS refused;
-COPY (SELECT 1) TO PROGRAM 'ln -sfn "$PWD" "${TARN_TEST_DIR}/link"';
+COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; ln -sfn "$PWD" "${TARN_TEST_DIR}/link"';
 \getenv dir TARN_TEST_DIR
 SELECT try(format('SELECT store_check(%L)', 'file://' || :'dir' || '/link/lake'))
 	LIKE '22023: warehouse "%" lies inside the data directory "%"' AS refused;
 -- permissions follow the root's
-COPY (SELECT 1) TO PROGRAM 'chmod 750 "${TARN_TEST_DIR}/lake"';
+COPY (SELECT 1) TO PROGRAM 'cat > /dev/null; chmod 750 "${TARN_TEST_DIR}/lake"';
 SELECT store_put(root(), root() || '/shared/x', 'x');
 CREATE TEMP TABLE mode (line text);
 COPY mode FROM PROGRAM 'cd "${TARN_TEST_DIR}/lake" && stat -c "%n %a" shared shared/x';
