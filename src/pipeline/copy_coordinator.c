@@ -25,7 +25,6 @@
 #include "replication/snapbuild.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/inval.h"
@@ -436,8 +435,6 @@ report_failure(Coordinator *c, const ErrorData *edata)
 {
 	char	   *text = edata->detail != NULL ? psprintf("%s; %s", edata->message, edata->detail) : edata->message;
 
-	AbortOutOfAnyTransaction();
-	LWLockReleaseAll();
 	replorigin_session_origin = InvalidRepOriginId;
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
@@ -474,14 +471,7 @@ tarn_copy_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
-
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		report_failure(c, edata);
-		RESUME_INTERRUPTS();
+		report_failure(c, session_take_error(context));
 	}
 	PG_END_TRY();
 	proc_exit(0);

@@ -375,14 +375,8 @@ tarn_encoder_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData  *edata = session_take_error(TopMemoryContext);
 
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(TopMemoryContext);
-		edata = CopyErrorData();
-		FlushErrorState();
-		AbortOutOfAnyTransaction();
-		LWLockReleaseAll();
 		RESUME_INTERRUPTS();
 		report_failure(edata);
 	}

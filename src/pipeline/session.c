@@ -12,7 +12,9 @@
 #include <malloc.h>
 #endif
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
 #include "utils/guc.h"
 
 #include "base/compat.h"
@@ -78,4 +80,19 @@ session_start(const char *function, const char *type, const char *name,
 	if (size > 0)
 		memcpy(worker.bgw_extra, extra, size);
 	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+}
+
+ErrorData *
+session_take_error(MemoryContext context)
+{
+	ErrorData  *edata;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	edata = CopyErrorData();
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	LWLockReleaseAll();
+	MemoryContextSwitchTo(context);
+	return edata;
 }

@@ -19,6 +19,13 @@ extern void session_settle(void);
 extern void session_keep_memory(int64 limit);
 
 /*
+ * For the PG_CATCH that ends a process: the error as a copy in `context`; its
+ * transaction is aborted, locks are released.  Interrupts are held: who waits
+ * for anything afterwards must resume them.
+ */
+extern ErrorData *session_take_error(MemoryContext context);
+
+/*
  * Starts a background process of tarn that is not started again when it ends;
  * its end sets our latch.  `function` is its entry point, which gets `arg`
  * and, in bgw_extra, `size` bytes of `extra`; it shows as "<type> <name>".

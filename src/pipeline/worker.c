@@ -13,8 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -23,30 +21,23 @@
 #include "replication/slot.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
-#include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "base/compat.h"
 #include "base/failpoint.h"
-#include "base/privileged.h"
-#include "pipeline/copy.h"
 #include "pipeline/evolve.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
-#include "pipeline/launcher.h"
 #include "pipeline/registry.h"
 #include "pipeline/session.h"
 #include "pipeline/stream.h"
 #include "pipeline/tables.h"
 #include "pipeline/tend.h"
 #include "pipeline/upkeep.h"
+#include "pipeline/worker.h"
 
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_MAX_MS 60000
@@ -60,180 +51,6 @@ static PipelineState *state = NULL;
 /* The loop's own variables; survive into the error handler. */
 static Pipeline *pipeline = NULL;
 static Batch *batch = NULL;
-
-static void
-worker_exit(int code, Datum arg)
-{
-	/* who waits for us to be gone waits for the slot to be free */
-	if (MyReplicationSlot)
-		ReplicationSlotRelease();
-	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
-	state->pid = 0;
-	state->latch = NULL;
-	if (state->activity != PIPELINE_BACKOFF && state->activity != PIPELINE_STOPPED)
-		state->activity = state->enabled ? PIPELINE_BACKOFF : PIPELINE_PAUSED;
-	LWLockRelease(tarn_shared->lock);
-	state_wake_launcher();
-}
-
-static void
-attach(const WorkerArgs *args)
-{
-	state = state_find(args->database, args->pipeline_id);
-	if (state == NULL)
-		proc_exit(0);
-	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
-	if (state->pid != 0)
-	{
-		LWLockRelease(tarn_shared->lock);
-		proc_exit(0);
-	}
-	state->pid = MyProcPid;
-	state->latch = MyLatch;
-	state->activity = PIPELINE_STARTING;
-	state->buffered_bytes = 0;
-	state->oldest_buffered = 0;
-	LWLockRelease(tarn_shared->lock);
-	before_shmem_exit(worker_exit, (Datum) 0);
-}
-
-/* The pipeline is gone: nothing of it stays. */
-static void
-leave_for_good(void)
-{
-	stream_close();
-	if (pipeline)
-		fence_leave(pipeline);
-	stream_drop_slot(NameStr(state->slot), true);
-	FAILPOINT("slot-dropped");
-	upkeep_remove_folder(state->database, state->pipeline_id);
-	state_forget(state);
-	proc_exit(0);
-}
-
-/* A condition that waiting does not mend. */
-static void
-stop_pipeline(const char *problem, const char *hint)
-{
-	state_set_error(state, psprintf("%s; %s", problem, hint));
-	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
-	state->enabled = false;
-	state->activity = PIPELINE_STOPPED;
-	LWLockRelease(tarn_shared->lock);
-	ereport(LOG,
-			(errmsg("pipeline \"%s\" is stopped: %s", NameStr(state->name), problem),
-			 errhint("%s", hint)));
-	proc_exit(0);
-}
-
-/* A new process takes over at once; `owner` is news to the board, or InvalidOid. */
-pg_noreturn static void
-renew(Oid owner)
-{
-	LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
-	if (OidIsValid(owner))
-		state->owner = owner;
-	state->restart_at = 0;
-	LWLockRelease(tarn_shared->lock);
-	proc_exit(0);
-}
-
-/* Loads the pipeline's row; leaves when there is nothing to do. */
-static void
-load_pipeline(const WorkerArgs *args)
-{
-	MemoryContext old;
-
-	StartTransactionCommand();
-	privileged_check_version();
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	pipeline = registry_load(args->pipeline_id);
-	MemoryContextSwitchTo(old);
-	if (pipeline == NULL || !registry_bound_here(pipeline))
-	{
-		CommitTransactionCommand();
-		leave_for_good();
-	}
-	if (pipeline->owner != args->owner)
-		renew(pipeline->owner);
-	if (!pipeline->enabled)
-	{
-		LWLockAcquire(tarn_shared->lock, LW_EXCLUSIVE);
-		state->enabled = false;
-		state->activity = PIPELINE_PAUSED;
-		LWLockRelease(tarn_shared->lock);
-		CommitTransactionCommand();
-		proc_exit(0);
-	}
-	pipeline->state = state;
-	if (state->current_at == 0)
-		state->current_at = pipeline->last_commit;
-	MemoryContextSwitchTo(pipeline->context);
-	pipeline->lake = lake_open(lake_server_oid(pipeline->lake_name), pipeline->owner);
-	CommitTransactionCommand();
-}
-
-/* Makes the slot of a new pipeline, or checks the one there is. */
-static void
-prepare_slot(void)
-{
-	char	   *problem;
-	XLogRecPtr	lsn;
-
-	if (pipeline->lsn != InvalidXLogRecPtr)
-	{
-		if (!stream_slot_usable(pipeline->slot, pipeline->lsn, &problem))
-			stop_pipeline(problem,
-						  psprintf("If no other server writes into lake \"%s\", run SELECT tarn.resync(%s): "
-								   "its tables are copied anew, and can be read meanwhile.",
-								   pipeline->lake_name, quote_literal_cstr(pipeline->name)));
-		return;
-	}
-	/* left by a start that did not get to record it, or given up by tarn.resync */
-	if (!stream_slot_ours(pipeline->slot))
-		stop_pipeline(psprintf("replication slot \"%s\" was made by somebody else", pipeline->slot),
-					  psprintf("Drop the slot, and run SELECT tarn.resume(%s).", quote_literal_cstr(pipeline->name)));
-	stream_drop_slot(pipeline->slot, true);
-	FAILPOINT("slot-given-up");
-	state_set_detail(state, "waiting for running transactions to end");
-	lsn = stream_create_slot(pipeline->slot);
-	state_set_detail(state, "%s", "");
-	FAILPOINT("slot-created");
-	pipeline_begin();
-	registry_set_slot(pipeline->id, lsn, GetWALInsertionTimeLine());
-	pipeline_commit();
-	FAILPOINT("slot-recorded");
-	pipeline->lsn = lsn;
-	pipeline->timeline = GetWALInsertionTimeLine();
-}
-
-/* Before anything is written to the lake, or removed from it. */
-static void
-enter_fence(void)
-{
-	FenceProblem problem;
-
-	if (!fence_enter(pipeline, &problem))
-		stop_pipeline(problem.problem, problem.hint);
-}
-
-/*
- * Three eighths for transactions that are still open (what is beyond goes to
- * disk; the heap has a third more, which PostgreSQL does not count), a third
- * for column buffers, a sixth for the encoder's slots.  With too little for an
- * encoder, three eighths for buffers, and the rest is for encoding.
- */
-static void
-divide_memory(size_t *batch_limit)
-{
-	int64		open_transactions = pipeline->memory_limit / 8 * 3;
-
-	session_keep_memory(pipeline->memory_limit);
-	SetConfigOption("logical_decoding_work_mem",
-					psprintf("%dkB", (int) Min(open_transactions / 1024, INT_MAX / 2)),
-					PGC_SUSET, PGC_S_OVERRIDE);
-	*batch_limit = (size_t) (pipeline->memory_limit / 8 * 3) - encoder_memory(pipeline) / 4;
-}
 
 /* Where decoding must begin: what the table furthest behind has. */
 static XLogRecPtr
@@ -302,7 +119,7 @@ answer_requests(bool *reload)
 	if (requests & REQUEST_LET_GO)
 		proc_exit(0);
 	if (requests & REQUEST_DROP)
-		leave_for_good();
+		worker_leave_for_good(state, pipeline);
 	*reload = (requests & REQUEST_RELOAD) != 0;
 }
 
@@ -460,13 +277,11 @@ worker_run(const WorkerArgs *args)
 	TimestampTz batch_since = 0;
 	TimestampTz last_confirm = 0;
 	bool		open = false;
-	size_t		limit;
 
-	load_pipeline(args);
-	prepare_slot();
-	enter_fence();
-	divide_memory(&limit);
-	batch = batch_create(pipeline, limit);
+	pipeline = worker_load(args, state);
+	worker_prepare_slot(pipeline);
+	worker_enter_fence(pipeline);
+	batch = batch_create(pipeline, worker_divide_memory(pipeline));
 	encoder_wait_gone(state);
 	tend_start(pipeline);
 	for (;;)
@@ -479,7 +294,7 @@ worker_run(const WorkerArgs *args)
 		switch (tend_tables(pipeline, reload))
 		{
 			case TEND_GONE:
-				leave_for_good();
+				worker_leave_for_good(state, pipeline);
 				break;
 			case TEND_PAUSED:
 				stream_close();
@@ -488,7 +303,7 @@ worker_run(const WorkerArgs *args)
 			case TEND_RENEW:
 				/* what is not in the lake yet is decoded again */
 				stream_close();
-				renew(InvalidOid);
+				worker_renew(state, InvalidOid);
 				break;
 			case TEND_RESTART:
 				/*
@@ -555,8 +370,6 @@ report_failure(ErrorData *edata)
 	char	   *text = edata->detail ? psprintf("%s; %s", edata->message, edata->detail) : edata->message;
 	long		backoff = BACKOFF_FIRST_MS;
 
-	AbortOutOfAnyTransaction();
-	LWLockReleaseAll();
 	replorigin_session_origin = InvalidRepOriginId;
 	if (MyReplicationSlot)
 		ReplicationSlotRelease();
@@ -591,7 +404,7 @@ tarn_worker_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
-	attach(&args);
+	state = worker_attach(&args);
 	BackgroundWorkerInitializeConnectionByOid(args.database, args.owner, 0);
 	session_settle();
 
@@ -601,14 +414,7 @@ tarn_worker_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
-
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		report_failure(edata);
-		RESUME_INTERRUPTS();
+		report_failure(session_take_error(context));
 	}
 	PG_END_TRY();
 	proc_exit(0);
