@@ -60,13 +60,18 @@ api_histories_changed(const Pipeline *before)
 		const PipelineTable *t = lfirst(lc);
 		const PipelineTable *old = pipeline_find_table(before, t->relid);
 
+		bool		begins = old && t->write.history != HISTORY_NONE && old->write.history == HISTORY_NONE;
+
 		/* others are copied before they follow */
-		if (old == NULL || (t->state != TABLE_LIVE && t->state != TABLE_CATCHUP))
-			continue;
-		if (t->write.history != HISTORY_NONE && old->write.history == HISTORY_NONE)
-			(void) registry_copy_anew(after->id, t->relid, "its history begins");
-		else if (table_mirrored(t) && !table_mirrored(old))
-			(void) registry_copy_anew(after->id, t->relid, "it was not mirrored, but for its history");
+		if (old && (t->state == TABLE_LIVE || t->state == TABLE_CATCHUP))
+		{
+			if (begins)
+				(void) registry_copy_anew(after->id, t->relid, "its history begins");
+			else if (table_mirrored(t) && !table_mirrored(old))
+				(void) registry_copy_anew(after->id, t->relid, "it was not mirrored, but for its history");
+		}
+		if (begins)
+			registry_history_begins(after->id, t->relid);
 	}
 }
 

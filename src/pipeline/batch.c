@@ -401,7 +401,7 @@ sink_lost(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 	PipelineTable *t = sink_table(rel);
 
 	if (t)
-		evolve_copy_anew(t, reason, false);
+		evolve_copy_anew(t, reason, false, EVOLVE_BEFORE(txn));
 }
 
 /* A copy anew would not help: the next such change would not be told, either. */
@@ -412,7 +412,7 @@ sink_unkeyed(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 	PipelineTable *t = sink_table(rel);
 
 	if (t && !(deleted && t->write.keep_deleted))
-		t->stop_error = MemoryContextStrdup(t->context, reason);
+		evolve_stop(t, reason, txn);
 }
 
 static void
@@ -429,10 +429,12 @@ sink_truncate_partition(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 static void
 sink_unpublished(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid)
 {
-	PipelineTable *t = pipeline_find_table(((Batch *) sink)->pipeline, relid);
+	Batch	   *batch = (Batch *) sink;
+	PipelineTable *t = pipeline_find_table(batch->pipeline, relid);
 
 	if (t && t->opened)
-		evolve_copy_anew(t, "it was changed while it was in none of the publications", true);
+		evolve_copy_anew(t, "it was changed while it was in none of the publications", true,
+						 Max(t->state == TABLE_LIVE ? batch->pipeline->lsn : t->lsn, batch->last_end));
 }
 
 static void

@@ -22,12 +22,20 @@
 #include "pipeline/tend.h"
 
 void
-evolve_copy_anew(PipelineTable *t, const char *reason, bool keep)
+evolve_copy_anew(PipelineTable *t, const char *reason, bool keep, XLogRecPtr left)
 {
 	if (t->copy_reason || t->stop_error)
 		return;
 	t->copy_reason = MemoryContextStrdup(t->context, reason);
 	t->keep_batch = keep;
+	t->left = left;
+}
+
+void
+evolve_stop(PipelineTable *t, const char *reason, const DecodeTxn *txn)
+{
+	t->stop_error = MemoryContextStrdup(t->context, reason);
+	t->left = EVOLVE_BEFORE(txn);
 }
 
 /* Keeps what one file of the index has lost since the last commit. */
@@ -132,10 +140,10 @@ evolve_described(Batch *batch, PipelineTable *t, const DecodeTxn *txn, XLogRecPt
 				history_add_shape(batch, t, txn);
 			break;
 		case SHAPE_COPY:
-			evolve_copy_anew(t, reason, false);
+			evolve_copy_anew(t, reason, false, EVOLVE_BEFORE(txn));
 			break;
 		case SHAPE_PROBLEM:
-			t->stop_error = MemoryContextStrdup(t->context, reason);
+			evolve_stop(t, reason, txn);
 			break;
 	}
 	if (!past)
@@ -147,10 +155,7 @@ evolve_discard(PipelineTable *t, List **garbage)
 {
 	ListCell   *lc;
 
-	if (t->keep_batch)
-		return;
-	history_forget(t, garbage);
-	if (t->batch == NULL)
+	if (t->keep_batch || t->batch == NULL)
 		return;
 	foreach(lc, t->batch->files)
 		*garbage = lappend(*garbage, pstrdup(((IcebergDataFile *) lfirst(lc))->path));
@@ -312,6 +317,7 @@ evolve_commit(Pipeline *p, XLogRecPtr upto)
 		if (t->copy_reason)
 		{
 			(void) registry_copy_anew(p->id, t->relid, t->copy_reason);
+			registry_left_at(p->id, t->relid, t->left);
 			FAILPOINT("ddl-copy-recorded");
 			ereport(LOG,
 					(errmsg("table %s of pipeline \"%s\" is copied anew: %s",

@@ -33,9 +33,15 @@ extern void evolve_reshape(Batch *batch, PipelineTable *t, const ShapeColumns *c
 /*
  * Marks the table to be copied anew.  What the batch has of it is void, since
  * it may be the first part of a transaction; or, with `keep`, all that there
- * is to have.
+ * is to have.  Its history goes on up to the commits that end at `left`.
  */
-extern void evolve_copy_anew(PipelineTable *t, const char *reason, bool keep);
+extern void evolve_copy_anew(PipelineTable *t, const char *reason, bool keep, XLogRecPtr left);
+
+/* Marks the table to be stopped, by something in this transaction. */
+extern void evolve_stop(PipelineTable *t, const char *reason, const DecodeTxn *txn);
+
+/* Before a transaction that cannot be followed: the last position for `left`. */
+#define EVOLVE_BEFORE(txn) ((txn)->end_lsn - 1)
 
 /* Rows that the old key index marked dead before the key changed: to be marked in a new one. */
 typedef struct KilledRows
@@ -47,7 +53,7 @@ typedef struct KilledRows
 
 /*
  * The flush's part.  evolve_discard: what a table to be copied, or stopped, had
- * written becomes garbage.  evolve_commit: names, states and log lines, in the flush's
+ * written becomes garbage, but for its history.  evolve_commit: names, states and log lines, in the flush's
  * transaction; evolve_adopt: the same in memory, when it has committed.
  */
 extern void evolve_discard(PipelineTable *t, List **garbage);

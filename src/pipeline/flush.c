@@ -198,7 +198,7 @@ write_history(Batch *batch, PipelineTable *t, XLogRecPtr lsn, List **garbage)
 	}
 	if (t->reshaped)
 		shape_change_lake(h->shape, HISTORY_BEFORE_ID(t->last_field_id), h->lake, change, t->shape->lsn);
-	add_summary(change, batch->pipeline, lsn);
+	add_summary(change, batch->pipeline, history_left(t) ? t->left : lsn);
 	return lake_change_write(change, garbage);
 }
 
@@ -254,7 +254,10 @@ commit_flush(Batch *batch, FlushTable *tables, int n, XLogRecPtr upto, const cha
 		PipelineTable *t = lfirst(lc);
 
 		if (t->stop_error)
+		{
 			registry_stop_table(p->id, t->relid, t->stop_error);
+			registry_left_at(p->id, t->relid, t->left);
+		}
 		else if (t->state == TABLE_CATCHUP)
 			registry_catchup(p->id, t->relid, pipeline_caught_up(p, t, upto), Max(upto, t->lsn));
 	}

@@ -141,7 +141,7 @@ complete_up_to(const LakeTable *lake)
 XLogRecPtr
 history_complete(Lake *lake, const PipelineTable *t)
 {
-	return complete_up_to(lake_table_load(lake, t->namespace, history_name(t->name), true));
+	return Max(complete_up_to(lake_table_load(lake, t->namespace, history_name(t->name), true)), t->lsn);
 }
 
 /* --- the stream --- */
@@ -283,6 +283,26 @@ take_day(const HistoryRows *rows, uint64 *left, uint64 *taken, int32 *day)
 	return ntaken;
 }
 
+/* A transaction that was not followed to its end is none; how many rows it had. */
+static uint32
+drop_unfollowed(const PipelineTable *t, uint64 *left)
+{
+	const HistoryRows *rows = t->history->rows;
+	const int64 *lsn = (const int64 *) rows->columns[HISTORY_COMMIT_LSN]->values;
+	uint32		dropped = 0;
+
+	if (!history_left(t) || t->keep_batch)
+		return 0;
+	for (uint32 i = 0; i < history_rows_count(rows); i++)
+	{
+		if ((XLogRecPtr) lsn[i] <= t->left)
+			continue;
+		bitmap_unset(left, i);
+		dropped++;
+	}
+	return dropped;
+}
+
 /* One file; the entry and the list are in the batch's context. */
 static void
 write_file(Batch *batch, PipelineTable *t, const uint64 *rows, int32 day)
@@ -310,6 +330,7 @@ history_write(Batch *batch, PipelineTable *t)
 	MemoryContext context;
 	MemoryContext old;
 	uint64	   *left;
+	uint32		nleft;
 	uint32		ntaken;
 
 	if (n == 0)
@@ -318,7 +339,8 @@ history_write(Batch *batch, PipelineTable *t)
 	old = MemoryContextSwitchTo(context);
 	left = MemoryContextAllocHuge(context, BITMAP_WORDS(n) * sizeof(uint64));
 	bitmap_fill(left, n);
-	for (uint32 done = 0; done < n; done += ntaken)
+	nleft = n - drop_unfollowed(t, left);
+	for (uint32 done = 0; done < nleft; done += ntaken)
 	{
 		uint64	   *taken = MemoryContextAllocExtended(context, BITMAP_WORDS(n) * sizeof(uint64),
 													   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -396,7 +418,8 @@ IcebergDataFile *
 history_write_head(Pipeline *p, PipelineTable *t, const char *path, XLogRecPtr lsn, TimestampTz time)
 {
 	HistoryRows *rows = history_rows_create(CurrentMemoryContext);
-	XLogRecPtr	complete = complete_up_to(t->history->lake);
+	/* the registry knows of positions without changes, too */
+	XLogRecPtr	complete = Min(Max(complete_up_to(t->history->lake), t->lsn), lsn);
 	FileForm	form = history_form(t);
 	IcebergDataFile *file;
 

@@ -29,7 +29,10 @@
  * Bases.  A copy writes what it finds to the history as well (r), headed by a
  * row b: whatever was known before is void, for between the last change that
  * was followed and the copy's snapshot some were not.  Row e says up to where
- * the history was complete; between e and b no moment can be rebuilt.
+ * the history was complete; between e and b no moment can be rebuilt.  That
+ * is right before the transaction that could not be followed: what the batch
+ * has of earlier ones is written even though the mirror's share of it is not.
+ * Of that one there may be rows, too, when it was larger than memory.
  *
  * Exactly once.  The rows of a flush are files named after the flush's token
  * and are committed in its transaction, along with the mirror, the progress
@@ -213,6 +216,13 @@ extern void history_write(Batch *batch, PipelineTable *t);
 
 /* Forgets what is buffered and written; names of files that nobody published go to `garbage`, unless NULL. */
 extern void history_forget(PipelineTable *t, List **garbage);
+
+/* Is the table to be copied anew or stopped?  Its history goes on to t->left, and has all there is up to there. */
+static inline bool
+history_left(const PipelineTable *t)
+{
+	return t->copy_reason || t->stop_error;
+}
 
 /* Up to where the history of a table that is not followed now is complete; 0: there is none. */
 extern XLogRecPtr history_complete(Lake *lake, const PipelineTable *t);

@@ -141,6 +141,7 @@ typedef struct PipelineTable
 	char	   *stop_error;		/* to be stopped */
 	char	   *copy_reason;	/* to be copied anew */
 	bool		keep_batch;		/* ... and what the batch has is good all the same */
+	XLogRecPtr	left;			/* with either: commits that end there or before were followed, all of them */
 	bool		reshaped;		/* the lake table's schema and properties change */
 	bool		rekeyed;		/* the key index on disk is of another key */
 	char	   *new_schema;		/* the source was renamed, or NULL */

@@ -89,6 +89,12 @@ extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
  */
 extern bool registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason);
 
+/* How far a table was followed that the flush has just stopped, or had copied anew: not as far as the pipeline. */
+extern void registry_left_at(int32 pipeline_id, Oid relid, XLogRecPtr lsn);
+
+/* A history begins, or begins again: how far the table was followed says nothing about it. */
+extern void registry_history_begins(int32 pipeline_id, Oid relid);
+
 /* New names of a table: at the source, and in the lake. */
 extern void registry_rename_table(int32 pipeline_id, Oid relid, const char *schema, const char *table,
 								  const char *namespace, const char *name);

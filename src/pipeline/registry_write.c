@@ -18,6 +18,10 @@
 
 /* The state $3, unless somebody asked for a new copy meanwhile, or stopped the table. */
 #define FOLLOWING_STATE "CASE WHEN state IN ('live', 'catchup') THEN $3 ELSE state END"
+#define FOLLOWING_LSN "CASE WHEN state IN ('live', 'catchup') THEN $4 ELSE lsn END"
+
+/* How far it was followed, for a table whose state is about to be another. */
+#define LEFT_LSN "CASE state WHEN 'live' THEN (SELECT p.lsn FROM tarn.pipeline p WHERE p.id = pipeline_id) ELSE lsn END"
 
 void
 registry_new_token(char token[TOKEN_LENGTH + 1])
@@ -58,10 +62,11 @@ registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline)
 	Oid			types[] = {INT4OID, LSNOID, INT4OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), LSNGetDatum(lsn), Int32GetDatum((int32) timeline)};
 
+	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', lsn = " LEFT_LSN " "
+				  "WHERE pipeline_id = $1 AND state IN ('live', 'catchup')",
+				  1, types, values, NULL, SPI_OK_UPDATE, -1);
 	execute_write("UPDATE tarn.pipeline SET lsn = $2, timeline = $3 WHERE id = $1",
 				  3, types, values, NULL, SPI_OK_UPDATE, 1);
-	execute_write("UPDATE tarn.pipeline_table SET state = 'copy' WHERE pipeline_id = $1 AND state IN ('live', 'catchup')",
-				  1, types, values, NULL, SPI_OK_UPDATE, -1);
 }
 
 void
@@ -70,11 +75,11 @@ registry_begin_anew(int32 pipeline_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id)};
 
+	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', lsn = " LEFT_LSN ", copy_reason = 'tarn.resync', "
+				  "error = NULL, error_at = NULL WHERE pipeline_id = $1 AND state <> 'skipped'",
+				  1, types, values, NULL, SPI_OK_UPDATE, -1);
 	execute_write("UPDATE tarn.pipeline SET lsn = NULL, timeline = NULL, fence = NULL, enabled = true WHERE id = $1",
 				  1, types, values, NULL, SPI_OK_UPDATE, 1);
-	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', copy_reason = 'tarn.resync', error = NULL, "
-				  "error_at = NULL WHERE pipeline_id = $1 AND state <> 'skipped'",
-				  1, types, values, NULL, SPI_OK_UPDATE, -1);
 }
 
 void
@@ -83,7 +88,7 @@ registry_skip_table(int32 pipeline_id, Oid relid)
 	Oid			types[] = {INT4OID, OIDOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = 'skipped', error = NULL, error_at = NULL "
+	execute_write("UPDATE tarn.pipeline_table SET state = 'skipped', lsn = " LEFT_LSN ", error = NULL, error_at = NULL "
 				  "WHERE pipeline_id = $1 AND relid = $2",
 				  2, types, values, NULL, SPI_OK_UPDATE, 1);
 }
@@ -146,7 +151,7 @@ registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(error)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = 'stopped', error = $3, "
+	execute_write("UPDATE tarn.pipeline_table SET state = 'stopped', lsn = " LEFT_LSN ", error = $3, "
 				  "error_at = pg_catalog.clock_timestamp() "
 				  "WHERE pipeline_id = $1 AND relid = $2 AND state <> 'skipped'",
 				  3, types, values, NULL, SPI_OK_UPDATE, -1);
@@ -158,9 +163,29 @@ registry_copy_anew(int32 pipeline_id, Oid relid, const char *reason)
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(reason)};
 
-	return execute_write("UPDATE tarn.pipeline_table SET state = 'copy', copy_reason = $3, error = NULL, "
+	return execute_write("UPDATE tarn.pipeline_table SET state = 'copy', lsn = " LEFT_LSN ", copy_reason = $3, error = NULL, "
 						 "error_at = NULL WHERE pipeline_id = $1 AND relid = $2",
 						 3, types, values, NULL, SPI_OK_UPDATE, -1) > 0;
+}
+
+void
+registry_left_at(int32 pipeline_id, Oid relid, XLogRecPtr lsn)
+{
+	Oid			types[] = {INT4OID, OIDOID, LSNOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), LSNGetDatum(lsn)};
+
+	execute_write("UPDATE tarn.pipeline_table SET lsn = $3 WHERE pipeline_id = $1 AND relid = $2 AND lsn > $3",
+				  3, types, values, NULL, SPI_OK_UPDATE, -1);
+}
+
+void
+registry_history_begins(int32 pipeline_id, Oid relid)
+{
+	Oid			types[] = {INT4OID, OIDOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid)};
+
+	execute_write("UPDATE tarn.pipeline_table SET lsn = NULL WHERE pipeline_id = $1 AND relid = $2",
+				  2, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void
@@ -252,7 +277,7 @@ registry_catchup(int32 pipeline_id, Oid relid, bool live, XLogRecPtr lsn)
 		CStringGetTextDatum(table_state_names[live ? TABLE_LIVE : TABLE_CATCHUP]),
 	LSNGetDatum(lsn)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4 "
+	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = " FOLLOWING_LSN " "
 				  "WHERE pipeline_id = $1 AND relid = $2",
 				  4, types, values, NULL, SPI_OK_UPDATE, 1);
 }
@@ -270,7 +295,7 @@ registry_table_progress(int32 pipeline_id, const PipelineTable *t, TableState st
 		Int64GetDatum(t->work.deletes), Int64GetDatum(t->work.truncates), Int64GetDatum(t->work.files),
 	Int64GetDatum(t->work.bytes)};
 
-	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = $4, row_count = $5, "
+	execute_write("UPDATE tarn.pipeline_table SET state = " FOLLOWING_STATE ", lsn = " FOLLOWING_LSN ", row_count = $5, "
 				  "file_count = $6, byte_count = $7, inserts = inserts + $8, updates = updates + $9, "
 				  "deletes = deletes + $10, truncates = truncates + $11, files_written = files_written + $12, "
 				  "bytes_written = bytes_written + $13, last_flush = pg_catalog.now() "

@@ -103,13 +103,20 @@ static TableShape *
 shape_before(PipelineTable *t)
 {
 	const LakeTable *history = t->history ? t->history->lake : NULL;
+	TableShape *shape = NULL;
+	TableShape *told;
 
 	t->last_field_id = t->lake ? t->lake->metadata->last_column_id : 0;
 	if (history)
 		t->last_field_id = Max(t->last_field_id, HISTORY_MIRROR_ID(history->metadata->last_column_id));
 	if (t->lake)
-		return shape_of_lake(t->lake, t->context);
-	return history ? history_lake_shape(t) : NULL;
+		shape = shape_of_lake(t->lake, t->context);
+	if (history == NULL)
+		return shape;
+
+	/* a history goes on to where the table was left, when the mirror does not any more */
+	told = history_lake_shape(t);
+	return shape == NULL || (told && told->lsn > shape->lsn) ? told : shape;
 }
 
 bool
@@ -191,6 +198,7 @@ pipeline_table_close(PipelineTable *t)
 	memset(&t->work, 0, sizeof(t->work));
 	t->stop_error = t->copy_reason = t->new_schema = t->new_table = NULL;
 	t->keep_batch = t->reshaped = t->rekeyed = false;
+	t->left = InvalidXLogRecPtr;
 	t->rewritten = InvalidTransactionId;
 	t->opened = false;
 }

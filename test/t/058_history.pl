@@ -322,20 +322,6 @@ is($node->safe_psql($db, "SELECT count(*) - count(DISTINCT (commit_lsn, sequence
 $node->safe_psql($db, "SELECT tarn.rebuild('$_')") foreach @tables;
 TarnTest::engines($node, [ map { [ "public.$_", "public.${_}__rebuilt" ] } @tables ], 'other engines read what was rebuilt');
 
-# a copy anew begins another base; what is before it can still be rebuilt, what is between cannot
-$node->safe_psql($db, "DROP FOREIGN TABLE h.k; ALTER TABLE k ADD COLUMN d int DEFAULT 7; UPDATE k SET d = 8 WHERE id % 4 = 0");
-TarnCrash::flush($node, 'r');
-$node->safe_psql($db, 'UPDATE k SET n = 0 WHERE id % 5 = 0');
-remember_moment();
-TarnCrash::flush($node, 'r');
-foreign_history('k');
-isnt($node->safe_psql($db, "SELECT copy_reason FROM tarn.tables WHERE pipeline = 'r' AND \"table\" = 'k'"), '', 'a table that is copied anew');
-is(rebuilt('k', '', $#moments), '0', 'a rebuild from the new base');
-my $end = $node->safe_psql($db, "SELECT '0/0'::pg_lsn + max(commit_lsn) FROM h.k WHERE op = 'e'");
-is(rebuilt('k', ", until => '$end'::pg_lsn", $#moments - 1), '0', 'and one from the old');
-
-# --- what is refused ---
-
 sub refused
 {
 	my ($statement, $message, $what) = @_;
@@ -344,8 +330,64 @@ sub refused
 	return like($err, $message, $what);
 }
 
-my ($base, $first) = split /\|/, $node->safe_psql($db, "SELECT '0/0'::pg_lsn + max(commit_lsn), '0/0'::pg_lsn + min(commit_lsn) FROM h.k WHERE op = 'b'");
-refused("SELECT tarn.rebuild('k', until => '$base'::pg_lsn - 1)", qr/does not have the moment.*gap from/s, 'a moment in a gap');
+# a copy anew begins another base; what is before it can still be rebuilt, to the last change, what is between cannot
+$node->safe_psql($db, "DROP FOREIGN TABLE h.k; SELECT tarn.alter_pipeline('r', flush_interval => '1 h')");
+TarnCrash::flush($node, 'r');
+my $flushed = $node->safe_psql($db, 'SELECT pg_current_wal_insert_lsn()');
+$node->safe_psql($db, <<'SQL');
+UPDATE k SET n = n + 3 WHERE id % 2 = 0;
+ALTER TABLE k ADD COLUMN more int;
+UPDATE k SET more = id WHERE id % 3 = 0;
+SQL
+remember_moment();
+$node->safe_psql($db, <<'SQL');
+BEGIN; DELETE FROM k WHERE id % 10 = 0; ALTER TABLE k ADD COLUMN d int DEFAULT 7; UPDATE k SET d = 8 WHERE id % 4 = 0; COMMIT;
+SQL
+remember_moment();
+$node->safe_psql($db, 'UPDATE k SET n = 0 WHERE id % 5 = 0');
+remember_moment();
+TarnCrash::flush($node, 'r');
+foreign_history('k');
+isnt($node->safe_psql($db, "SELECT copy_reason FROM tarn.tables WHERE pipeline = 'r' AND \"table\" = 'k'"), '', 'a table that is copied anew');
+is(rebuilt('k', '', $#moments), '0', 'a rebuild from the new base');
+my ($end, $base) = split /\|/, $node->safe_psql($db, "SELECT '0/0'::pg_lsn + max(commit_lsn) FILTER (WHERE op = 'e'), '0/0'::pg_lsn + max(commit_lsn) FILTER (WHERE op = 'b') FROM h.k");
+is($node->safe_psql($db, "SELECT '$end'::pg_lsn >= '$moments[-3][0]', '$end' < '$moments[-2][0]', '$moments[-3][0]'::pg_lsn > '$flushed'"), 't|t|t', 'what was not flushed yet is not lost');
+is(rebuilt('k', ", until => '$moments[-3][0]'", $#moments - 2), '0', 'a rebuild of right before the change');
+is(rebuilt('k', ", until => '$end'", $#moments - 2), '0', 'and of the end before the new base');
+refused("SELECT tarn.rebuild('k', until => '$_')", qr/does not have the moment.*gap from \Q$end\E to \Q$base\E/s, "a moment in the gap: $_")
+	foreach $moments[-2][0], $node->safe_psql($db, "SELECT '$end'::pg_lsn + 1"), $node->safe_psql($db, "SELECT '$base'::pg_lsn - 1");
+
+# a table without changes was followed, too
+$node->safe_psql($db, 'INSERT INTO parted (id, g) VALUES (-2, 1)');
+remember_moment();
+TarnCrash::flush($node, 'r');
+$node->safe_psql($db, "SELECT tarn.resync('r', 'keyless'); DELETE FROM keyless WHERE x = 3");
+TarnCrash::flush($node, 'r');
+remember_moment();
+TarnCrash::flush($node, 'r');
+is(rebuilt('keyless', ", until => '$moments[-2][0]'", $#moments - 1), '0', 'a moment after its last change, before a copy');
+is(rebuilt('keyless', '', $#moments), '0', 'and the one after');
+
+# one that stops: its history can be asked meanwhile, and goes on with a copy
+$node->safe_psql($db, "ALTER TABLE keyless ADD COLUMN day date; INSERT INTO keyless VALUES (1, 'day', '2024-01-01')");
+remember_moment();
+TarnCrash::flush($node, 'r');
+$node->safe_psql($db, "INSERT INTO keyless VALUES (2, 'never', 'infinity')");
+TarnCrash::flush($node, 'r');
+is($node->safe_psql($db, "SELECT state FROM tarn.tables WHERE pipeline = 'r' AND \"table\" = 'keyless'"), 'stopped', 'a table stops');
+is(rebuilt('keyless', ", until => '$moments[-1][0]'", $#moments), '0', 'what it had');
+$node->safe_psql($db, "UPDATE keyless SET day = NULL WHERE day = 'infinity'; SELECT tarn.resume('r', 'keyless')");
+TarnCrash::flush($node, 'r');
+is(rebuilt('keyless', ", until => '$moments[-1][0]'", $#moments), '0', 'and has still');
+remember_moment();
+TarnCrash::flush($node, 'r');
+is(rebuilt('keyless', '', $#moments), '0', 'a copy later');
+TarnTest::files_known($node, 'no file of the tables that were left stays unknown');
+
+# --- what is refused ---
+
+
+my $first = $node->safe_psql($db, "SELECT '0/0'::pg_lsn + min(commit_lsn) FROM h.k WHERE op = 'b'");
 refused("SELECT tarn.rebuild('k', until => '$first'::pg_lsn - 1)", qr/does not have the moment.*begins at/s, 'a moment before the beginning');
 refused("SELECT tarn.rebuild('k', until => timestamptz '2020-01-01')", qr/does not have the moment/, 'a time before the beginning');
 refused("SELECT tarn.rebuild('k', until => 'FFFF/0'::pg_lsn)", qr/complete up to.*tarn.flush/s, 'a moment that the lake has not reached');
