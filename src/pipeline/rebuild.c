@@ -10,16 +10,14 @@
  *
  * Files are named after a token that the table's last commit left behind
  * (property tarn.next-token), or lie in a folder that no table has.  So what
- * a rebuild that failed has written is removed by that, or by the next one
- * if it could not.
+ * a rebuild that failed has written is removed by that; by the pipeline's
+ * worker if it could not (rebuild_mark.c), or by the next rebuild.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "catalog/pg_class.h"
 #include "utils/memutils.h"
 
 #include "base/failpoint.h"
@@ -27,7 +25,6 @@
 #include "pipeline/rebuild.h"
 #include "pipeline/registry.h"
 #include "pipeline/tables.h"
-#include "pipeline/upkeep.h"
 
 #define NAME_SUFFIX "__rebuilt"
 #define PROPERTY_REBUILT "tarn.rebuilt" /* name of the history */
@@ -65,7 +62,7 @@ begin(const Pipeline *p, const PipelineTable *t, const char *name)
 	PipelineTable *target = &r->table;
 
 	r->pipeline = *p;
-	r->pipeline.id = -MyProcPid;
+	r->pipeline.id = REBUILD_PIPELINE_ID;
 	r->pipeline.context = CurrentMemoryContext;
 	r->pipeline.state = &r->state;
 	r->pipeline.tables = list_make1(target);
@@ -81,8 +78,7 @@ begin(const Pipeline *p, const PipelineTable *t, const char *name)
 	target->state = TABLE_LIVE;
 	target->context = AllocSetContextCreate(CurrentMemoryContext, "tarn rebuilt table", ALLOCSET_DEFAULT_SIZES);
 	target->opened = true;
-	/* what an earlier one in this process left behind */
-	upkeep_remove_folder(r->pipeline.database, r->pipeline.id);
+	rebuild_clean(&r->pipeline, t->relid);
 	return r;
 }
 
@@ -110,6 +106,7 @@ open_target(Rebuild *r, const char *history)
 		if (token && strlen(token) == TOKEN_LENGTH)
 			strlcpy(r->pipeline.flush_token, token, sizeof(r->pipeline.flush_token));
 		t->last_field_id = t->lake->metadata->last_column_id;
+		rebuild_mark(&r->pipeline, t, r->location);
 		(void) lake_table_remove_token(lake, r->location, r->pipeline.flush_token, t->lake);
 	}
 	else
@@ -117,6 +114,7 @@ open_target(Rebuild *r, const char *history)
 		r->location = lake_table_location(lake, t->namespace, t->name);
 		if (lake_location_used(lake, r->location))
 			r->location = psprintf("%s~%s", r->location, r->pipeline.flush_token);
+		rebuild_mark(&r->pipeline, t, r->location);
 		(void) lake_table_remove_all(lake, r->location);
 	}
 	MemoryContextSwitchTo(old);
@@ -143,9 +141,10 @@ remove_files(Rebuild *r)
 
 	PG_TRY();
 	{
+		/* without a look into the catalog: nothing of this token was in it before */
 		if (r->location)
 			(void) lake_table_remove_token(r->pipeline.lake, r->location, r->pipeline.flush_token, NULL);
-		upkeep_remove_folder(r->pipeline.database, r->pipeline.id);
+		rebuild_remove_index(r->pipeline.database, r->table.relid);
 	}
 	PG_CATCH();
 	{
@@ -199,7 +198,7 @@ run(Rebuild *r, const char *history_table, const RebuildUntil *until)
 	batch_write(r->batch, t);
 	rows = commit(r, plan->until);
 	pipeline_table_close(t);
-	upkeep_remove_folder(r->pipeline.database, r->pipeline.id);
+	rebuild_remove_index(r->pipeline.database, t->relid);
 	return rows;
 }
 
@@ -208,11 +207,12 @@ history_rebuild(const Pipeline *p, const PipelineTable *t, const char *name, con
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn rebuild", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	Rebuild    *r = begin(p, t, name);
+	Rebuild    *r;
 	int64		rows = 0;
 
 	/* one at a time: a second would take the first's files for left behind */
-	LockDatabaseObject(RelationRelationId, t->relid, 1, ShareUpdateExclusiveLock);
+	(void) rebuild_lock(t->relid, true);
+	r = begin(p, t, name);
 	PG_TRY();
 	{
 		rows = run(r, history_name(t->name), until);

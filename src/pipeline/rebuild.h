@@ -76,6 +76,28 @@ extern bool rebuild_is(const LakeTable *lake, const char *history);
 /* Its name unless another is given. */
 extern char *rebuild_name(const char *mirror);
 
+/* The number that rebuilds have where a pipeline has its own: their key indexes lie there, by table. */
+#define REBUILD_PIPELINE_ID (-1)
+
+/* --- rebuild_mark.c: what a rebuild that was killed has left behind --- */
+
+/* One rebuild of a table at a time, until the transaction ends; false: there is one, and `wait` was not asked for. */
+extern bool rebuild_lock(Oid relid, bool wait);
+
+/* Says what files this rebuild will write: those of p->flush_token for the lake table t, at that location. */
+extern void rebuild_mark(const Pipeline *p, const PipelineTable *t, const char *location);
+
+/*
+ * Removes what rebuilds into the pipeline's lake left behind that did not
+ * commit: of one table, whose lock is held; or of all that nobody rebuilds,
+ * in the caller's transaction.
+ */
+extern void rebuild_clean(const Pipeline *p, Oid relid);
+extern void rebuild_clean_all(Pipeline *p);
+
+/* The key index alone. */
+extern void rebuild_remove_index(Oid database, Oid relid);
+
 /* rebuild_replay.c: plays the changes into the batch of `t`, which is empty and has the shape of the base. */
 extern void rebuild_replay(const RebuildPlan *plan, Batch *batch, PipelineTable *t);
 

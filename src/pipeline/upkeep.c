@@ -18,6 +18,7 @@
 #include "base/failpoint.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
+#include "pipeline/rebuild.h"
 #include "pipeline/registry.h"
 #include "pipeline/upkeep.h"
 
@@ -52,6 +53,7 @@ remove_garbage(Pipeline *p)
 		FAILPOINT("garbage-removed");
 	}
 	n = list_length(paths);
+	rebuild_clean_all(p);
 	pipeline_commit();
 	MemoryContextDelete(context);
 	return n == GARBAGE_FILES;

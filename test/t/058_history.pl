@@ -415,6 +415,42 @@ refused("SET tarn.failpoints = 'rebuild-written=error'; SELECT tarn.rebuild('k',
 refused("SET tarn.failpoints = 'rebuild-written=error'; SELECT tarn.rebuild('k', lake_table => 'never')", qr/rebuild-written/, 'the first of a table fails');
 TarnTest::files_known($node, 'nothing of them stays');
 
+# one that is killed leaves files, which the worker removes; but not those of one that runs
+sub left_by_rebuilds
+{
+	return join ' ', map { substr($_, length($node->data_dir) + 1) } glob($node->data_dir . '/pg_tarn/*/-1/*');
+}
+
+sub await_nothing_left
+{
+	my ($what) = @_;
+	my $deadline = time + 60;
+
+	sleep 1 while left_by_rebuilds() && time < $deadline;
+	return is(left_by_rebuilds(), '', $what);
+}
+
+await_nothing_left('nor on disk');
+foreach my $name ('kept', 'never')
+{
+	my ($killed) = $node->psql($db, "SET tarn.failpoints = 'rebuild-written=kill'; SELECT tarn.rebuild('k', lake_table => '$name')");
+
+	isnt($killed, 0, "$name: a rebuild is killed");
+	TarnCrash::patiently($node, 'SELECT 1');
+	await_nothing_left("$name: the worker removes its index");
+	TarnTest::files_known($node, "$name: and its files");
+}
+my ($slow_rows, $slow_error) = ('', '');
+my $slow = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($db), '-c', "SET tarn.failpoints = 'rebuild-written=hang(6)'",
+	'-c', "SELECT tarn.rebuild('k', lake_table => 'slow')" ], '<', \undef, '>', \$slow_rows, '2>', \$slow_error);
+$node->poll_query_until($db, "SELECT count(*) > 0 FROM pg_stat_activity WHERE query ~ '''slow''' AND pid <> pg_backend_pid()");
+sleep 2;
+$node->safe_psql($db, 'SELECT pg_terminate_backend(pid) FROM tarn.pipelines WHERE pid IS NOT NULL');
+$slow->finish;
+is("$slow_rows$slow_error", $node->safe_psql($db, 'SELECT count(*) FROM k') . "\n", 'one that runs is left alone');
+await_nothing_left('until it has ended');
+is($node->safe_psql($db, "IMPORT FOREIGN SCHEMA public LIMIT TO (slow) FROM SERVER lake INTO h; SELECT count(*) FROM h.slow"), $slow_rows =~ s/\n//r, 'and its rows are there');
+
 # --- on and off ---
 
 $node->safe_psql($db, "SELECT tarn.set_table_options('p', 'plain', '{history=true}')");
