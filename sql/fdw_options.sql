@@ -24,6 +24,24 @@ CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn
 CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn
 	OPTIONS (warehouse 'file:///srv/lake', catalog 'postgers');
 
+-- encryption by the service: what it knows, whole, and where there is a service
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse 'AES128');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse_kms_key_id 'k');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse 'AES256', sse_kms_key_id 'k');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse 'aws:kms', sse_kms_key_id E'k\nx-amz-acl: public-read');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse 'aws:kms', sse_kms_key_id '');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 'file:///srv/lake', sse 'AES256');
+\echo :LAST_ERROR_SQLSTATE
+CREATE SERVER options_encrypted FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 's3://bucket/prefix', sse 'aws:kms', sse_kms_key_id 'alias/lake');
+ALTER SERVER options_encrypted OPTIONS (DROP sse);
+ALTER SERVER options_encrypted OPTIONS (DROP sse_kms_key_id, SET sse 'AES256');
+DROP SERVER options_encrypted;
+
 CREATE SERVER options_lake FOREIGN DATA WRAPPER tarn
 	OPTIONS (warehouse 'file:///tmp/tarn_regress_no_such_lake');
 

@@ -121,6 +121,15 @@ is_true(const char *value)
 	return value != NULL && parse_bool(value, &result) && result;
 }
 
+/* The word as the service spells it. */
+static const char *
+encryption(const char *value)
+{
+	const OptionSpec *spec = option_find(lake_options, LAKE_OPTION_SERVER, "sse");
+
+	return value != NULL ? spec->values[option_value(spec, value)] : NULL;
+}
+
 /* Builds the lake in the current memory context. */
 static LakeEntry *
 build_lake(const ForeignServer *server, Oid user, List *user_options, const char *fingerprint)
@@ -141,6 +150,8 @@ build_lake(const ForeignServer *server, Oid user, List *user_options, const char
 	config.ca_file = find_option(options, "ca_file", NULL);
 	config.access_key = find_option(user_options, "access_key_id", NULL);
 	config.secret_key = find_option(user_options, "secret_access_key", NULL);
+	config.sse = encryption(find_option(options, "sse", NULL));
+	config.sse_kms_key_id = find_option(options, "sse_kms_key_id", NULL);
 	config.session_token = find_option(user_options, "session_token", NULL);
 
 	e->lake.server = server->serverid;

@@ -14,6 +14,7 @@
 #include "utils/acl.h"
 
 static const char *const catalogs[] = {"postgres", NULL};
+static const char *const encryptions[] = {"AES256", "aws:kms", NULL};
 
 const OptionSpec lake_options[] = {
 	{.name = "warehouse", .where = LAKE_OPTION_SERVER, .kind = OPTION_STRING,
@@ -30,6 +31,10 @@ const OptionSpec lake_options[] = {
 	.help = "put the bucket into the path of S3 requests, not into the host's name"},
 	{.name = "ca_file", .where = LAKE_OPTION_SERVER, .kind = OPTION_STRING,
 	.help = "file with the certificate authorities to trust for the endpoint"},
+	{.name = "sse", .where = LAKE_OPTION_SERVER, .kind = OPTION_ENUM, .values = encryptions,
+	.help = "how the S3 service encrypts what is written; default: as the bucket says"},
+	{.name = "sse_kms_key_id", .where = LAKE_OPTION_SERVER, .kind = OPTION_STRING,
+	.help = "key of the S3 service's key management, with sse 'aws:kms'; default: the account's"},
 	{.name = "access_key_id", .where = LAKE_OPTION_USER, .kind = OPTION_STRING,
 	.help = "S3 access key"},
 	{.name = "secret_access_key", .where = LAKE_OPTION_USER, .kind = OPTION_STRING,
@@ -105,6 +110,20 @@ check_endpoint(const char *value)
 		invalid_value("endpoint", value, "An endpoint is \"http://host[:port]\" or \"https://host[:port]\".");
 }
 
+/* It becomes a header. */
+static void
+check_key_id(const char *value)
+{
+	for (const unsigned char *p = (const unsigned char *) value; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 0x7f)
+			value = "";
+	if (value[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("invalid value for option \"sse_kms_key_id\""),
+				 errhint("A key is its id, its ARN, or an alias, in ASCII and without spaces.")));
+}
+
 /* What the table of options cannot say. */
 static void
 check_value(const char *name, const char *value)
@@ -115,14 +134,47 @@ check_value(const char *name, const char *value)
 		check_endpoint(value);
 	else if (strcmp(name, "ca_file") == 0)
 		check_file_privilege(name);
+	else if (strcmp(name, "sse_kms_key_id") == 0)
+		check_key_id(value);
 	else if (value[0] == '\0')
 		invalid_value(name, value, "The value must not be empty.");
+}
+
+static const char *
+value_of(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		if (strcmp(lfirst_node(DefElem, lc)->defname, name) == 0)
+			return defGetString(lfirst_node(DefElem, lc));
+	}
+	return NULL;
+}
+
+/* Encryption that was asked for and is not done would be found out too late. */
+static void
+check_encryption(List *options)
+{
+	const char *warehouse = value_of(options, "warehouse");
+	const char *sse = value_of(options, "sse");
+
+	if (value_of(options, "sse_kms_key_id") != NULL && (sse == NULL || pg_strcasecmp(sse, "aws:kms") != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("option \"sse_kms_key_id\" needs option \"sse\" with value \"aws:kms\""),
+				 errhint("Give sse 'aws:kms' too.")));
+	if (sse != NULL && warehouse != NULL && strncmp(warehouse, "s3://", 5) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("option \"sse\" is for S3, and warehouse \"%s\" is not there", warehouse),
+				 errhint("Encrypt the file system instead.")));
 }
 
 void
 lake_options_check(List *options, int where)
 {
-	bool		has_warehouse = false;
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -143,11 +195,12 @@ lake_options_check(List *options, int where)
 		}
 		option_check(spec, value);
 		check_value(def->defname, value);
-		has_warehouse |= strcmp(def->defname, "warehouse") == 0;
 	}
-	if (where == LAKE_OPTION_SERVER && !has_warehouse)
+	if (where == LAKE_OPTION_SERVER && value_of(options, "warehouse") == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
 				 errmsg("option \"warehouse\" is required"),
 				 errhint("Add OPTIONS (warehouse 'file:///directory') or OPTIONS (warehouse 's3://bucket/prefix').")));
+	if (where == LAKE_OPTION_SERVER)
+		check_encryption(options);
 }

@@ -13,8 +13,8 @@
 #include "store/credentials.h"
 
 /* A value never goes into the message. */
-static char *
-header_value(const char *option, const char *value)
+char *
+credentials_header_value(const char *option, const char *value)
 {
 	for (const unsigned char *p = (const unsigned char *) value; *p; p++)
 	{
@@ -36,8 +36,8 @@ credentials_set(S3Store *store, const StoreConfig *config)
 				 errmsg("options \"access_key_id\" and \"secret_access_key\" must be given together")));
 	if (config->access_key == NULL)
 		return;
-	store->key.access_key = header_value("access_key_id", config->access_key);
+	store->key.access_key = credentials_header_value("access_key_id", config->access_key);
 	store->key.secret_key = pstrdup(config->secret_key);
 	if (config->session_token != NULL)
-		store->session_token = header_value("session_token", config->session_token);
+		store->session_token = credentials_header_value("session_token", config->session_token);
 }

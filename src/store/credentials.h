@@ -20,4 +20,7 @@
  */
 extern void credentials_set(S3Store *store, const StoreConfig *config);
 
+/* A copy of an option's value that becomes a header; the same error. */
+extern char *credentials_header_value(const char *option, const char *value);
+
 #endif							/* TARN_STORE_CREDENTIALS_H */

@@ -123,6 +123,10 @@ s3_open(const StoreConfig *config)
 				 errmsg("invalid S3 region \"%s\"", store->key.region)));
 	store->key.service = "s3";
 	credentials_set(store, config);
+	if (config->sse != NULL)
+		store->sse = credentials_header_value("sse", config->sse);
+	if (config->sse_kms_key_id != NULL)
+		store->sse_kms_key_id = credentials_header_value("sse_kms_key_id", config->sse_kms_key_id);
 	set_endpoint(store, config);
 	store->callback.func = s3_reset;
 	store->callback.arg = store;

@@ -38,6 +38,8 @@ typedef struct S3Store
 	Http	   *http;
 	SigV4Key	key;			/* access_key NULL: requests are not signed */
 	const char *session_token;
+	const char *sse;			/* of StoreConfig */
+	const char *sse_kms_key_id;
 	char	   *origin;			/* "http://127.0.0.1:7070" */
 	char	   *host;			/* as in the Host header */
 	char	   *bucket;

@@ -91,13 +91,23 @@ writer_close(S3Writer *w)
 	w->work = NULL;
 }
 
-/* Adds the headers of a request that makes an object. */
 static void
 add_header(S3Request *request, const char *name, const char *value)
 {
 	Assert(request->nheaders < lengthof(request->headers));
 	request->headers[request->nheaders].name = name;
 	request->headers[request->nheaders++].value = value;
+}
+
+/* Headers of the request that begins an object: parts and the completion of an upload must not repeat them. */
+static void
+add_object_headers(S3Request *request, const S3Writer *w)
+{
+	add_header(request, "x-amz-meta-tarn-token", w->token);
+	if (w->store->sse != NULL)
+		add_header(request, "x-amz-server-side-encryption", w->store->sse);
+	if (w->store->sse_kms_key_id != NULL)
+		add_header(request, "x-amz-server-side-encryption-aws-kms-key-id", w->store->sse_kms_key_id);
 }
 
 static bool
@@ -144,7 +154,7 @@ start_upload(S3Writer *w)
 		.body = ""
 	};
 
-	add_header(&request, "x-amz-meta-tarn-token", w->token);
+	add_object_headers(&request, w);
 	s3_request(w->store, &request, &response);
 	id = s3_xml_text(response.body, "UploadId", NULL);
 	if (id == NULL || *id == '\0')
@@ -232,7 +242,7 @@ put_object(S3Writer *w)
 		.body_size = w->buffered
 	};
 
-	add_header(&request, "x-amz-meta-tarn-token", w->token);
+	add_object_headers(&request, w);
 	if (w->flags & STORE_IF_ABSENT)
 		add_header(&request, "if-none-match", "*");
 	make_object(w, &request);

@@ -49,6 +49,8 @@ typedef struct StoreConfig
 	const char *access_key;
 	const char *secret_key;
 	const char *session_token;
+	const char *sse;			/* "AES256" or "aws:kms": how the service shall encrypt objects; NULL: as it does by default */
+	const char *sse_kms_key_id; /* with "aws:kms"; NULL: the account's key */
 } StoreConfig;
 
 /* Called for each object, in the memory context of who asked for the list; false ends it. */

@@ -34,6 +34,8 @@ static char *ca_file;
 static char *access_key;
 static char *secret_key;
 static char *session_token;
+static char *sse;
+static char *sse_kms_key_id;
 static bool path_style = true;
 
 static void
@@ -52,6 +54,8 @@ _PG_init(void)
 	string_setting("tarn_store_test.access_key", &access_key);
 	string_setting("tarn_store_test.secret_key", &secret_key);
 	string_setting("tarn_store_test.session_token", &session_token);
+	string_setting("tarn_store_test.sse", &sse);
+	string_setting("tarn_store_test.sse_kms_key_id", &sse_kms_key_id);
 	DefineCustomBoolVariable("tarn_store_test.path_style", "For tests.", NULL, &path_style, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 }
@@ -75,6 +79,8 @@ open_store(text *root)
 	config.access_key = given(access_key);
 	config.secret_key = given(secret_key);
 	config.session_token = given(session_token);
+	config.sse = given(sse);
+	config.sse_kms_key_id = given(sse_kms_key_id);
 	return store_open(&config);
 }
 

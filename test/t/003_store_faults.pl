@@ -110,6 +110,14 @@ my %behaviour = (
 		return reply(200, '<Error><Code>InternalError</Code></Error>') if $seen{completed}++ == 0;
 		return reply(200, '<CompleteMultipartUploadResult/>');
 	},
+	sse_small => sub { reply(200, $_[1] =~ /^GET/ ? 'read' : '', 'ETag: "e"') },
+	sse_large => sub {
+		my ($n, $request) = @_;
+
+		return reply(200, '<r><UploadId>u</UploadId></r>') if $request =~ /^POST \S*uploads=/;
+		return reply(200, '<CompleteMultipartUploadResult/>') if $request =~ /^POST/;
+		return reply(200, '', 'ETag: "e"');
+	},
 	parts_refused => sub {
 		my ($n, $request) = @_;
 
@@ -119,6 +127,25 @@ my %behaviour = (
 		return reply(200, '<Error><Code>InvalidPart</Code><Message>No.</Message></Error>');
 	},
 );
+
+# A line for each request of an object called sse_...: what it does, its headers of encryption and whether they are signed
+sub note_encryption
+{
+	my ($request, $name) = @_;
+	my ($method, $query) = $request =~ m{^(\w+) \S+?(?:\?(\w+)\S*)? HTTP};
+	my %signed = map { $_ => 1 } split /;/, $request =~ /SignedHeaders=([^,]+)/ ? $1 : '';
+	my @headers;
+
+	return if $name !~ /^sse/;
+	while ($request =~ /^(x-amz-server-side-encryption\S*): (\S+)/mgi)
+	{
+		push @headers, ($signed{$1} ? '' : 'unsigned ') . "$1=$2";
+	}
+	open my $out, '>>', "$requests.sse" or die;
+	print $out join(' ', $method, $query // (), @headers) . "\n";
+	close $out;
+	return;
+}
 
 sub serve
 {
@@ -140,6 +167,7 @@ sub serve
 			$request .= $body if length $body < 10_000;
 		}
 		my ($method, $name) = $request =~ m{^(\w+) /b/r/(\w+)} or next;
+		note_encryption($request, $name);
 		print $log "$method $name" . ($request =~ /^range: (\S+)/mi ? " $1" : '') . "\n";
 		my $n = ++$seen{$name};
 		print $client exists $behaviour{$name} ? $behaviour{$name}->($n, $request) : error_document(404, 'NoSuchKey');
@@ -222,6 +250,26 @@ like(ask(sprintf $put, 'put_other'), qr/ERROR:  58P02: .*HTTP 412/, 'a lost repl
 my $stream = "SELECT store_stream('s3://b/r', 's3://b/r/%s', 9000000, 1000000, 'finish')";
 is(ask(sprintf $stream, 'parts'), '9000000', 'a completion that says 200 and InternalError is tried again');
 like(ask(sprintf $stream, 'parts_refused'), qr/ERROR:  58030: .*HTTP 200 InvalidPart/, 'a completion that says 200 and an error fails');
+
+# Encryption by the service: asked for by the requests that begin an object, and by no other
+my $header = 'x-amz-server-side-encryption';
+foreach my $case ([ 'AES256', '', "$header=AES256" ], [ 'aws:kms', '', "$header=aws:kms" ],
+	[ 'aws:kms', 'arn:aws:kms:eu-west-7:1:key/k', "$header=aws:kms $header-aws-kms-key-id=arn:aws:kms:eu-west-7:1:key/k" ], [ '', '', '' ])
+{
+	my ($sse, $key, $headers) = @$case;
+	my $with = $headers ? " $headers" : '';
+
+	unlink "$requests.sse";
+	is(ask(<<SQL), "read\n9000000", "encryption '$sse' '$key': objects are written, read and removed");
+SET tarn_store_test.sse = '$sse'; SET tarn_store_test.sse_kms_key_id = '$key';
+SELECT store_put('s3://b/r', 's3://b/r/sse_small', 'hello', if_absent => true) \\g /dev/null
+SELECT convert_from(store_get('s3://b/r', 's3://b/r/sse_small'), 'UTF8');
+SELECT store_remove('s3://b/r', 's3://b/r/sse_small') \\g /dev/null
+SELECT store_stream('s3://b/r', 's3://b/r/sse_large', 9000000, 1000000, 'finish');
+SQL
+	is(slurp_file("$requests.sse"), "PUT$with\nGET\nDELETE\nPOST uploads$with\nPUT partNumber\nPUT partNumber\nPOST uploadId\n",
+		'the headers are where they belong');
+}
 
 $node->stop;
 done_testing();
