@@ -1,5 +1,5 @@
 # Several writers change many tables while processes die, hang and starve, disks fill or hang and tables are copied anew; at quiet
-# points every table is compared by the foreign data wrapper and by DuckDB (I1 to I6).
+# points every table is compared by the foreign data wrapper and by DuckDB (I1 to I6), and with what its history makes of it.
 #
 # usage: chaos.pl [--minutes N] [--seed S] [--faults REGEXP]
 #   or in the environment: TARN_CHAOS_MINUTES, TARN_SEED, TARN_CHAOS_FAULTS.  script/test runs it for a minute.
@@ -314,6 +314,11 @@ my %faults = (
 		my $name = patiently("SELECT coalesce(min(name), '') FROM chaos.tables WHERE name LIKE 'n%'") or return;
 		try("BEGIN; DROP TABLE $name; DELETE FROM chaos.tables WHERE name = '$name'; COMMIT");
 		return $name } ],
+	history => [ 2, sub {
+		my $table = some_table('true');
+		my $options = any('history=true', 'history=true', 'history=false', '');
+		try("SELECT tarn.set_table_options('chaos', '$table', '{$options}')");
+		return "$table $options" } ],
 	checkpoint => [ 1, sub { try('CHECKPOINT; SELECT pg_switch_wal()'); return } ],
 	flush => [ 3, sub { try("SELECT tarn.flush('chaos', '2 s')"); return } ],
 	long_transaction => [ 2, sub {
@@ -341,6 +346,27 @@ sub strike
 #
 # Quiet points
 #
+
+# Does the history of each table make the mirror that was kept?
+sub rebuild_all
+{
+	my ($what) = @_;
+	my @wrong;
+	my @tables = split /\n/, patiently(q(SELECT lake_table FROM tarn.tables WHERE history_table IS NOT NULL AND state = 'live' ORDER BY 1));
+
+	foreach my $name (@tables)
+	{
+		my $rows = patiently("SELECT tarn.rebuild(source, lake_table => 'again_$name') FROM (SELECT format('%I.%I', schema, \"table\")::regclass AS source FROM tarn.tables WHERE lake_table = '$name') t");
+
+		patiently("SET client_min_messages = error; DROP SCHEMA IF EXISTS again CASCADE; CREATE SCHEMA again; IMPORT FOREIGN SCHEMA public LIMIT TO (\"$name\", \"again_$name\") FROM SERVER lake INTO again");
+		my $columns = patiently("SELECT 'ROW(' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) || ')::text' FROM pg_attribute WHERE attrelid = 'again.\"$name\"'::regclass AND attnum > 0");
+
+		push @wrong, "$name ($rows rows)" if TarnTest::differing($node, "again.\"$name\"", "again.\"again_$name\"", $db, $columns) ne '0';
+		$counts{rebuilds}++;
+	}
+	return is(join(', ', @wrong), '', "$what: histories make the mirrors again");
+}
+
 sub quiet
 {
 	my ($what) = @_;
@@ -378,6 +404,7 @@ SQL
 	TarnTest::all_same($node, $what) or return;
 	is(patiently('SELECT bool_and(r.confirmed_flush_lsn <= s.committed_lsn) FROM tarn.pipeline_status() s JOIN tarn.pipeline p ON p.id = s.pipeline_id JOIN pg_replication_slots r ON r.slot_name = p.slot'),
 		't', "$what: the slot is not ahead of the lake") or return;
+	rebuild_all($what) or return;
 	my @names = map { [ "public.$_", "public.$_" ] } split /\n/, patiently(q(SELECT "table" FROM tarn.tables ORDER BY 1));
 	$counts{comparisons} += 2 * @names;
 	return TarnTest::engines($node, \@names, "$what: other engines");
@@ -397,7 +424,8 @@ foreach my $i (0 .. $#kinds)
 
 	$node->safe_psql($db, create_table($name, $kinds[$i]) . '; ALTER PUBLICATION ' . publication_of($kinds[$i]) . " ADD TABLE $name");
 }
-$node->safe_psql($db, "SELECT tarn.create_pipeline('chaos', 'lake', '{c, c_insert, c_root}', flush_interval => '150 ms', memory_limit => '" . any(16, 24, 48) . "MB')");
+$node->safe_psql($db, "SELECT tarn.create_pipeline('chaos', 'lake', '{c, c_insert, c_root}', flush_interval => '150 ms', memory_limit => '" . any(16, 24, 48) . "MB', history => " . any('true', 'false') . ')');
+$node->safe_psql($db, "SELECT tarn.set_table_options('chaos', '$_', '{history=" . any('true', 'true', 'false') . "}')") foreach map { "t$_" } 0 .. 5;
 
 my $begin = time();
 my $round = 0;
