@@ -186,10 +186,10 @@ lost('slot invalidated', 'the WAL it needs is gone',
 	(map { "CREATE TABLE filler$_ (i int); DROP TABLE filler$_; SELECT pg_switch_wal()" } 1 .. 6), 'CHECKPOINT');
 setting('max_slot_wal_keep_size');
 pause();
-sql("SELECT pg_drop_replication_slot('$slot'); SELECT pg_create_logical_replication_slot('$slot', 'test_decoding')");
+sql("SELECT pg_drop_replication_slot('$slot'); SELECT pg_create_logical_replication_slot('$slot', 'pgoutput')");
 sql("SELECT tarn.resync('p')");
 soon("SELECT state = 'stopped' AND last_error ~ 'made by somebody else; Drop the slot' FROM tarn.pipelines", "somebody else's slot is not dropped");
-is(sql("SELECT plugin FROM pg_replication_slots WHERE slot_name = '$slot'"), 'test_decoding', 'it is there');
+is(sql("SELECT plugin FROM pg_replication_slots WHERE slot_name = '$slot'"), 'pgoutput', 'it is there');
 sql("SELECT pg_drop_replication_slot('$slot'); SELECT tarn.resume('p')");
 in_sync('after the other slot was dropped');
 

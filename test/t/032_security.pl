@@ -244,7 +244,7 @@ sub copied
 
 	return @copies . ' ' . sql("SELECT string_agg(state, ' ') FROM tarn.tables");
 }
-sql("SELECT pg_create_logical_replication_slot('spy', 'test_decoding'); CREATE TABLE public.altered (i int); ALTER TABLE public.altered ADD j int");
+sql("SELECT pg_create_logical_replication_slot('spy', 'pgoutput'); CREATE TABLE public.altered (i int); ALTER TABLE public.altered ADD j int");
 my $relid = sql("SELECT 'shop.orders'::regclass::oid");
 as('dba', 'ALTER TABLE shop.orders ADD COLUMN n int');
 as('dba', "SELECT tarn.flush('shop')");
@@ -261,8 +261,9 @@ foreach my $body ("lost $relid because I say so", "rewritten $relid", 'refresh',
 }
 # one that a trigger wrote, in another transaction
 is(sql(<<'SQL'), 't', 'a note said again');
-SELECT count(pg_logical_emit_message(true, 'tarn.ddl', substring(data FROM position('content:'::bytea IN data) + 8))) > 0
-FROM pg_logical_slot_get_binary_changes('spy', NULL, NULL) WHERE position('tarn.ddl'::bytea IN data) > 0
+SELECT count(pg_logical_emit_message(true, 'tarn.ddl', substring(data FROM position('tarn.ddl'::bytea IN data) + 13))) > 0
+FROM pg_logical_slot_get_binary_changes('spy', NULL, NULL, 'proto_version', '1', 'publication_names', 'shop', 'messages', 'true')
+WHERE position('tarn.ddl'::bytea IN data) > 0
 SQL
 as('dba', "SELECT tarn.flush('shop')");
 is(copied(), $state, 'forged notes copy nothing, and stop nothing');

@@ -40,7 +40,7 @@ sub settings
 	my $settings = join "\n", "shared_preload_libraries = 'tarn'", 'wal_level = logical',
 	  'max_wal_senders = 10', 'max_replication_slots = 10', 'max_worker_processes = 20',
 	  'fsync = off', 'autovacuum_naptime = 5s', 'log_min_messages = info', '';
-	$settings .= "output_plugin_libraries = 'pgoutput, test_decoding, tarn'\n"
+	$settings .= "output_plugin_libraries = 'pgoutput, tarn'\n"
 	  if $known =~ /^output_plugin_libraries\t/m;
 	return $settings;
 }
