@@ -24,7 +24,7 @@ chomp $share;
 my %has = map { $_ => 1 } grep { -f "$share/extension/$_.control" } qw(citext ltree hstore postgis);
 sql(map { "CREATE EXTENSION $_" } sort keys %has);
 sql(q(CREATE TYPE mood AS ENUM ('sad', 'ok')), 'CREATE TYPE pair AS (a float8, b numeric)', 'CREATE DOMAIN price AS numeric CHECK (VALUE < 1000)');
-$has{icu} = sql(q(SELECT count(*) > 0 FROM pg_collation WHERE collprovider = 'i')) eq 't';
+$has{icu} = sql(q(SELECT count(*) > 0 FROM pg_collation WHERE collname = 'und-x-icu')) eq 't';
 sql("CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)") if $has{icu};
 
 # name => type, and values that are the same to the key's index

@@ -165,6 +165,16 @@ sub lake_fields
 SQL
 }
 
+# Has the server the type xml?
+sub has_xml
+{
+	my ($node) = @_;
+
+	return 1 if $node->psql('postgres', q{SELECT xmlparse(content '')}) == 0;
+	diag('xml is left out: the server was built without libxml');
+	return 0;
+}
+
 # CREATE SERVER, and the keys for `users` (default: the current one).  Options: name, db, warehouse, endpoint.
 sub create_lake
 {
