@@ -38,6 +38,53 @@ raise_wanted(PipelineState *state, XLogRecPtr target)
 	state_request(state, 0);
 }
 
+static void
+timed_out(PipelineState *state, const char *name, XLogRecPtr target)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_QUERY_CANCELED),
+			 errmsg("pipeline \"%s\" did not flush in time", name),
+			 errdetail("It is at %X/%X and should reach %X/%X.",
+					   LSN_FORMAT_ARGS(pg_atomic_read_u64(&state->flushed)), LSN_FORMAT_ARGS(target)),
+			 state->last_error[0] ? errhint("Last error: %s", state->last_error) : 0));
+}
+
+/*
+ * Does the query about the pipeline find anything?  Under a snapshot of this
+ * moment: a REPEATABLE READ caller would never see anything change.
+ */
+static bool
+look_up(const char *query, int32 id)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
+	bool		found;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	privileged_begin(&scope);
+	if (SPI_execute_with_args(query, 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up a pipeline");
+	found = SPI_processed > 0;
+	privileged_end(&scope);
+	PopActiveSnapshot();
+	return found;
+}
+
+/* Is there a table that is to be copied?  The worker hears of a table that was resumed a moment later than we do. */
+static bool
+copies_pending(int32 id)
+{
+	return look_up("SELECT FROM tarn.pipeline_table WHERE pipeline_id = $1 AND state IN ('copy', 'catchup')", id);
+}
+
+/* The board shows a pause for a moment after tarn.resume. */
+static bool
+paused(int32 id)
+{
+	return look_up("SELECT FROM tarn.pipeline WHERE id = $1 AND NOT enabled", id);
+}
+
 /* Waiting is in vain: say why. */
 static void
 check_running(PipelineState *state, const char *name)
@@ -51,46 +98,11 @@ check_running(PipelineState *state, const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pipeline \"%s\" is stopped", name),
 				 errdetail("%s", state->last_error)));
-	if (state->activity == PIPELINE_PAUSED)
+	if (state->activity == PIPELINE_PAUSED && paused(state->pipeline_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("pipeline \"%s\" is paused", name),
 				 errhint("Run SELECT tarn.resume('%s').", name)));
-}
-
-static void
-timed_out(PipelineState *state, const char *name, XLogRecPtr target)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_QUERY_CANCELED),
-			 errmsg("pipeline \"%s\" did not flush in time", name),
-			 errdetail("It is at %X/%X and should reach %X/%X.",
-					   LSN_FORMAT_ARGS(pg_atomic_read_u64(&state->flushed)), LSN_FORMAT_ARGS(target)),
-			 state->last_error[0] ? errhint("Last error: %s", state->last_error) : 0));
-}
-
-/*
- * Is there a table that is to be copied?  The worker hears of a table that
- * was resumed a moment later than we do.  Under a snapshot of this moment: a
- * REPEATABLE READ caller would never see the copies end.
- */
-static bool
-copies_pending(int32 id)
-{
-	PrivilegedScope scope;
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(id)};
-	bool		pending;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	privileged_begin(&scope);
-	if (SPI_execute_with_args("SELECT FROM tarn.pipeline_table WHERE pipeline_id = $1 AND state IN ('copy', 'catchup')",
-							  1, types, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not look up the tables of a pipeline");
-	pending = SPI_processed > 0;
-	privileged_end(&scope);
-	PopActiveSnapshot();
-	return pending;
 }
 
 Datum

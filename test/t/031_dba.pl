@@ -110,6 +110,14 @@ is(counters('u'), '11 5 2 0 1', 'counters: a crash');
 sql("TRUNCATE u; INSERT INTO u SELECT i, md5(i::text) FROM generate_series(1, 1000) i; SELECT tarn.flush('p'); SELECT tarn.resync('p', 'u')");
 $node->poll_query_until($db, q{SELECT copies = 2 AND state = 'live' FROM tarn.tables WHERE "table" = 'u'}) or die 'no resync';
 is(counters('u'), '1011 5 2 1 2', 'counters: a truncate, and another copy');
+# One after the other: a flush after a resume does not believe that the pipeline is paused still
+foreach my $i (1 .. 8)
+{
+	sql("INSERT INTO t VALUES (-$i, 'again')");
+	sql($_) foreach "SELECT tarn.pause('p')", "SELECT tarn.resume('p')", "SELECT tarn.resync('p', 't')", "SELECT tarn.flush('p')";
+	is(sql('SELECT min(id) FROM lake.t'), -$i, "pause, resume, resync, flush: $i") if $i % 4 == 0;
+}
+sql("DELETE FROM t WHERE id < 0; SELECT tarn.flush('p')");
 sql('CREATE DATABASE elsewhere');
 sql('CREATE TABLE noise (v text)', 'elsewhere');
 
