@@ -115,7 +115,6 @@ open_target(Rebuild *r, const char *history)
 		if (lake_location_used(lake, r->location))
 			r->location = psprintf("%s~%s", r->location, r->pipeline.flush_token);
 		rebuild_mark(&r->pipeline, t, r->location);
-		(void) lake_table_remove_all(lake, r->location);
 	}
 	MemoryContextSwitchTo(old);
 }

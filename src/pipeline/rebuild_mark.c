@@ -96,14 +96,42 @@ rebuild_mark(const Pipeline *p, const PipelineTable *t, const char *location)
 	(void) durable_rename(unfinished, path, ERROR);
 }
 
-/* What a file says; false when there is none. */
+/* What a file is that we did not write so: false, and the rest is not set. */
+static bool
+parse_mark(const char *path, const char *data, size_t size, Mark *mark)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool readable = false;
+
+	PG_TRY();
+	{
+		const JsonNode *node = json_read(data, size, path);
+
+		mark->lake = json_get_string(node, "lake", path);
+		mark->namespace = json_get_string(node, "namespace", path);
+		mark->name = json_get_string(node, "name", path);
+		mark->location = json_get_string(node, "location", path);
+		mark->token = json_get_string(node, "token", path);
+		readable = mark->token[0] != '\0';
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		if (geterrcode() != ERRCODE_DATA_CORRUPTED)
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return readable;
+}
+
+/* What a file says; false when there is none, or none that can be read: then it is taken away. */
 static bool
 read_mark(const char *path, Mark *mark)
 {
 	FILE	   *file = AllocateFile(path, PG_BINARY_R);
 	char	   *data;
 	size_t		size;
-	const JsonNode *node;
 
 	if (file == NULL && errno == ENOENT)
 		return false;
@@ -114,13 +142,13 @@ read_mark(const char *path, Mark *mark)
 				(errcode_for_file_access(),
 				 errmsg("could not read file \"%s\": %m", path)));
 	FreeFile(file);
-	node = json_read(data, size, path);
-	mark->lake = json_get_string(node, "lake", path);
-	mark->namespace = json_get_string(node, "namespace", path);
-	mark->name = json_get_string(node, "name", path);
-	mark->location = json_get_string(node, "location", path);
-	mark->token = json_get_string(node, "token", path);
-	return true;
+	if (parse_mark(path, data, size, mark))
+		return true;
+	ereport(LOG,
+			(errmsg("file \"%s\" cannot be read and is removed", path),
+			 errdetail("Files of a rebuild that was killed may stay in the lake.")));
+	(void) unlink(path);
+	return false;
 }
 
 /* Files that no state of the catalog references; those of a location that is another table's by now are not ours. */
@@ -132,7 +160,7 @@ remove_files(Lake *lake, const Mark *mark)
 	if (t && strcmp(t->metadata->location, mark->location) == 0)
 		(void) lake_table_remove_token(lake, mark->location, mark->token, t);
 	else if (!lake_location_used(lake, mark->location))
-		(void) lake_table_remove_all(lake, mark->location);
+		(void) lake_table_remove_token(lake, mark->location, mark->token, NULL);
 	if (t)
 		lake_table_free(t);
 }

@@ -442,6 +442,11 @@ foreach my $name ('kept', 'never')
 	await_nothing_left("$name: the worker removes its index");
 	TarnTest::files_known($node, "$name: and its files");
 }
+# a damaged mark does not stop the worker
+my ($marks) = glob($node->data_dir . '/pg_tarn/*/-1');
+TarnCrash::spew("$marks/4711.rebuild", '{"lake": "la');
+TarnCrash::spew("$marks/4712.rebuild", '{"lake": "lake", "namespace": "public", "name": "k", "location": "x", "token": ""}');
+await_nothing_left('marks that cannot be read are taken away');
 my ($slow_rows, $slow_error) = ('', '');
 my $slow = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr($db), '-c', "SET tarn.failpoints = 'rebuild-written=hang(6)'",
 	'-c', "SELECT tarn.rebuild('k', lake_table => 'slow')" ], '<', \undef, '>', \$slow_rows, '2>', \$slow_error);
