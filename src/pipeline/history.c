@@ -407,7 +407,8 @@ history_copied_file(IcebergDataFile *file, TimestampTz time)
 static void
 put_mark(HistoryRows *rows, HistoryOp op, XLogRecPtr lsn, TimestampTz time, const char *shape)
 {
-	HistoryEvent event = {op, lsn, time, InvalidTransactionId, 0, shape};
+	/* the commit that an end is the position of comes before it */
+	HistoryEvent event = {op, lsn, time, InvalidTransactionId, op == HISTORY_END ? PG_INT64_MAX : 0, shape};
 
 	history_no_image(rows, HISTORY_BEFORE);
 	history_no_image(rows, HISTORY_AFTER);

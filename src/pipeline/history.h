@@ -15,7 +15,8 @@
  *				WAL written up to there, saw the transaction committed
  *	commit_time	its time; the table is partitioned by its day
  *	xid			null in r, b, e
- *	sequence	of the change in its transaction, from 1; 0 in b and e, 1 in all r
+ *	sequence	of the change in its transaction, from 1; 0 in b, 1 in all r, the
+ *				highest number in e
  *	before		what the replica identity tells of the old row; other fields null
  *	after		the new row
  *	unchanged	attribute numbers of values out of line that an update left as

@@ -199,31 +199,31 @@ find_base(const LakeTable *history, const List *marks, XLogRecPtr until)
 static void
 check_gap(const LakeTable *history, const List *marks, int base, XLogRecPtr until)
 {
-	XLogRecPtr	next = InvalidXLogRecPtr;
+	const Mark *next = NULL;
+	const Mark *end = NULL;
 
-	for (int i = base + 1; i < list_length(marks) && next == InvalidXLogRecPtr; i++)
+	for (int i = base + 1; i < list_length(marks) && next == NULL; i++)
 	{
 		const Mark *m = list_nth(marks, i);
 
 		if (m->op == HISTORY_BEGIN)
-			next = m->lsn;
+			next = m;
 	}
-	if (next == InvalidXLogRecPtr)
+	if (next == NULL)
 		return;
-	/* its end may stand before the base: the table changed no more */
-	for (int i = 0; i < list_length(marks); i++)
+	/* it has the time of its base, wherever it stands: two ends may have one position, where nothing changed */
+	for (int i = 0; i < list_length(marks) && end == NULL; i++)
 	{
 		const Mark *m = list_nth(marks, i);
-		const Mark *b = list_nth(marks, base);
 
-		if (m->op != HISTORY_END || m->lsn < b->lsn || m->lsn > next)
-			continue;
-		if (until > m->lsn)
-			not_there(history, psprintf("It has a gap from %X/%X to %X/%X, where the table was copied anew.",
-										LSN_FORMAT_ARGS(m->lsn), LSN_FORMAT_ARGS(next)));
-		return;
+		if (m->op == HISTORY_END && m->time == next->time)
+			end = m;
 	}
-	not_there(history, psprintf("It has a gap up to %X/%X, where the table was copied anew.", LSN_FORMAT_ARGS(next)));
+	if (end == NULL)
+		not_there(history, psprintf("It has a gap up to %X/%X, where the table was copied anew.", LSN_FORMAT_ARGS(next->lsn)));
+	if (until > end->lsn)
+		not_there(history, psprintf("It has a gap from %X/%X to %X/%X, where the table was copied anew.",
+									LSN_FORMAT_ARGS(end->lsn), LSN_FORMAT_ARGS(next->lsn)));
 }
 
 /* --- shapes --- */

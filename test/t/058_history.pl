@@ -357,7 +357,8 @@ is($node->safe_psql($db, "SELECT '$end'::pg_lsn >= '$moments[-3][0]', '$end' < '
 is(rebuilt('k', ", until => '$moments[-3][0]'", $#moments - 2), '0', 'a rebuild of right before the change');
 is(rebuilt('k', ", until => '$end'", $#moments - 2), '0', 'and of the end before the new base');
 refused("SELECT tarn.rebuild('k', until => '$_')", qr/does not have the moment.*gap from \Q$end\E to \Q$base\E/s, "a moment in the gap: $_")
-	foreach $moments[-2][0], $node->safe_psql($db, "SELECT '$end'::pg_lsn + 1"), $node->safe_psql($db, "SELECT '$base'::pg_lsn - 1");
+	# the copy may have begun at the very moment
+	foreach split /\n/, $node->safe_psql($db, "SELECT l FROM unnest(ARRAY['$moments[-2][0]', '$end'::pg_lsn + 1, '$base'::pg_lsn - 1]) l WHERE l < '$base'");
 
 # a table without changes was followed, too
 $node->safe_psql($db, 'INSERT INTO parted (id, g) VALUES (-2, 1)');
@@ -472,7 +473,8 @@ TarnTest::flush($node, 'p');
 $node->safe_psql($db, "SELECT tarn.set_table_options('p', 'plain', '{history=true}')");
 TarnTest::wait_live($node, 'p');
 TarnTest::flush($node, 'p');
-is($node->safe_psql($db, "SELECT string_agg(op, '' ORDER BY commit_lsn, sequence) FROM h.plain"), 'bccdebrr', 'one that was off has a new base');
+# the row may have been read before the worker heard of the option
+like($node->safe_psql($db, "SELECT string_agg(op, '' ORDER BY commit_lsn, sequence) FROM h.plain"), qr/^bccdc?ebrr$/, 'one that was off has a new base');
 is($node->safe_psql($db, "SELECT tarn.rebuild('plain')"), '2', 'rebuilt from that');
 $node->safe_psql($db, "SELECT tarn.set_table_options('p', 'o', '{history=true}'); INSERT INTO o VALUES (9, 'nine')");
 TarnTest::wait_live($node, 'p');
