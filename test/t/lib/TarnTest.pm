@@ -18,7 +18,9 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use IO::Socket::INET;
+use IPC::Open2 qw(open2);
 use IPC::Run;
+use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,6 +32,7 @@ our $s3_host = '127.0.0.1';
 my $bucket = 'tarn-test';
 my ($access, $secret) = ('testkey', 'testsecret');
 my ($s3, $s3_port, $s3_dir, $plain_s3, $plain_s3_port);
+my $interop;
 
 # The settings tarn needs of a server, of the PATH or of another installation.
 sub settings
@@ -293,24 +296,42 @@ sub same
 	return is(differing($node, $source, $lake, $db, $columns), '0', $what || "$source = $lake");
 }
 
+# The process that runs programs of test/interop, begun when the first one is wanted; it ends with its input.
+sub interop_server
+{
+	return if $interop;
+	local %ENV = (%ENV, AWS_ACCESS_KEY_ID => $access, AWS_SECRET_ACCESS_KEY => $secret);
+	my ($in, $out);
+
+	open2($out, $in, $ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3', "$top/test/interop/serve.py", qw(lake_engines lake_files));
+	$interop = { in => $in, out => $out };
+	return;
+}
+
 # Runs a program of test/interop against the lake, and passes when it does.
 sub interop
 {
 	my ($node, $program, $tables, $what, %options) = @_;
-	my @command = (
-		($ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3'),
-		"$top/test/interop/$program",
-		'--host', $node->host, '--port', $node->port, '--dbname', $options{db} || 'postgres',
+	my ($printed, $status) = ('', 'the process ended');
+
+	interop_server();
+	local $SIG{PIPE} = 'IGNORE';
+	syswrite $interop->{in}, JSON::PP->new->encode([ $program,
+		'--host', $node->host, '--port', $node->port . '', '--dbname', $options{db} || 'postgres',
 		'--user', $options{user} || scalar(getpwuid($<)),
-		'--lake', $options{lake} || 'lake', @$tables);
-	my ($out, $err) = ('', '');
+		'--lake', $options{lake} || 'lake', @$tables ]) . "\n";
+	while (my $line = readline $interop->{out})
+	{
+		($status) = $line =~ /^exit (-?\d+)$/ and last;
+		$status = 'the process ended';
+		$printed .= $line;
+	}
+	$interop = undef unless $status =~ /\d/;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 2;
-	my $good = IPC::Run::run(\@command, '<', \undef, '>', \$out, '2>', \$err,
-		init => sub { $ENV{AWS_ACCESS_KEY_ID} = $access; $ENV{AWS_SECRET_ACCESS_KEY} = $secret; });
-	note($out);
-	diag($out . $err) unless $good;
-	return ok($good, $what);
+	note($printed);
+	diag("$printed$program: $status") unless $status eq '0';
+	return ok($status eq '0', $what);
 }
 
 # Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table", or [source, lake].
@@ -319,7 +340,7 @@ sub engines
 	my ($node, $tables, $what, %options) = @_;
 	my @pairs = map { $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables;
 
-	return interop($node, 'lake_engines.py', \@pairs, $what || 'other engines read the same rows', %options);
+	return interop($node, 'lake_engines', \@pairs, $what || 'other engines read the same rows', %options);
 }
 
 # Is every referenced file there, and every file referenced or known as garbage?
@@ -327,7 +348,7 @@ sub files_known
 {
 	my ($node, $what, %options) = @_;
 
-	return interop($node, 'lake_files.py', [], $what || 'no file is missing, none is left behind', %options);
+	return interop($node, 'lake_files', [], $what || 'no file is missing, none is left behind', %options);
 }
 
 # Imports all tables of the pipelines anew and compares each with its source, as text: two values that are equal may
