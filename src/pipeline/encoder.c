@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * encoder.c
- *	  The worker's side of the encoder: starting it, handing over rows,
- *	  getting files back.
+ *	  The worker's side of the encoder: handing over rows, getting files back.
  *
  * The two queues cannot both be full for ever: results are taken before each
  * command is sent, and no more than ENCODER_UNREAD finished files, whose
@@ -13,31 +12,16 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "postmaster/bgworker.h"
-#include "storage/dsm.h"
-#include "storage/latch.h"
-#include "storage/lwlock.h"
-#include "storage/proc.h"
 #include "storage/shm_mq.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "pipeline/encoder.h"
-#include "pipeline/encoder_shared.h"
+#include "pipeline/encoder_internal.h"
 #include "pipeline/file_wire.h"
-#include "pipeline/session.h"
-
-/* Slots are limit/12, so that both together are a sixth of memory_limit. */
-#define SLOT_SHARE 12
-#define SLOT_MIN (2 * 1024 * 1024)
-#define SLOT_MAX (32 * 1024 * 1024)
 
 #define ENCODER_UNREAD 4
 
-/* When there is no process or memory to be had, it is tried again after this. */
-#define RETRY_MS 60000
 #define IDLE_MS 10000
 
 struct EncoderFile
@@ -53,151 +37,7 @@ struct EncoderFile
 	MemoryContext context;
 };
 
-/* One a process. */
-typedef struct Encoder
-{
-	dsm_segment *segment;		/* NULL: there is none */
-	EncoderShared *shared;
-	shm_mq_handle *commands;
-	shm_mq_handle *results;
-	MemoryContext context;
-	List	   *files;			/* of EncoderFile *: known to both sides */
-	int32		next_file;
-	bool		busy[ENCODER_SLOTS];
-	TimestampTz last_used;
-} Encoder;
-
-bool		encoder_enabled = true;
 Oid			encoder_failed_relid = InvalidOid;
-
-static Encoder encoder;
-static TimestampTz retry_at = 0;
-
-void
-encoder_init(void)
-{
-	DefineCustomBoolVariable("tarn.encoder",
-							 "Lets large amounts of rows be encoded by a second process of a pipeline.",
-							 "It takes one background worker while there is much to do.",
-							 &encoder_enabled, true,
-							 PGC_SIGHUP, 0, NULL, NULL, NULL);
-}
-
-static size_t
-slot_bytes(const Pipeline *p)
-{
-	size_t		bytes = Min(p->memory_limit / SLOT_SHARE, SLOT_MAX) / 4096 * 4096;
-
-	return bytes < SLOT_MIN ? 0 : bytes;
-}
-
-size_t
-encoder_memory(const Pipeline *p)
-{
-	return ENCODER_SLOTS * slot_bytes(p);
-}
-
-size_t
-encoder_piece_bytes(const Pipeline *p)
-{
-	size_t		bytes = slot_bytes(p);
-
-	/* less than a slot: alignment, bitmaps */
-	return bytes > 0 ? bytes / 16 * 15 : SIZE_MAX;
-}
-
-static void
-forget_encoder(void)
-{
-	if (encoder.segment)
-		dsm_detach(encoder.segment);
-	if (encoder.context)
-		MemoryContextDelete(encoder.context);
-	memset(&encoder, 0, sizeof(encoder));
-}
-
-/* A small /dev/shm is a reason to go on alone, not to fail. */
-static dsm_segment *
-make_segment(Size size)
-{
-	MemoryContext old = CurrentMemoryContext;
-	dsm_segment *volatile segment = NULL;
-
-	PG_TRY();
-	{
-		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		LWLockReleaseAll();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	if (segment)
-		dsm_pin_mapping(segment);
-	return segment;
-}
-
-static shm_mq_handle *
-make_queue(EncoderQueue which, BackgroundWorkerHandle *handle)
-{
-	shm_mq	   *queue = (shm_mq *) encoder_queue(encoder.shared, which);
-
-	if (which == ENCODER_COMMANDS)
-		shm_mq_set_sender(queue, MyProc);
-	else
-		shm_mq_set_receiver(queue, MyProc);
-	return shm_mq_attach(queue, encoder.segment, handle);
-}
-
-static bool
-start(Pipeline *p)
-{
-	MemoryContext old;
-	BackgroundWorkerHandle *handle;
-
-	encoder.context = AllocSetContextCreate(TopMemoryContext, "tarn encoder", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(encoder.context);
-	encoder.segment = make_segment(encoder_segment_bytes(slot_bytes(p)));
-	if (encoder.segment)
-	{
-		encoder.shared = dsm_segment_address(encoder.segment);
-		encoder.shared->database = p->database;
-		encoder.shared->owner = p->owner;
-		encoder.shared->pipeline_id = p->id;
-		encoder.shared->worker = MyProcPid;
-		encoder.shared->slot_bytes = slot_bytes(p);
-		(void) shm_mq_create(encoder_queue(encoder.shared, ENCODER_COMMANDS), ENCODER_QUEUE_BYTES);
-		(void) shm_mq_create(encoder_queue(encoder.shared, ENCODER_RESULTS), ENCODER_QUEUE_BYTES);
-		handle = session_start("tarn_encoder_main", "tarn encoder", p->name,
-							   UInt32GetDatum(dsm_segment_handle(encoder.segment)), NULL, 0);
-		if (handle)
-		{
-			encoder.commands = make_queue(ENCODER_COMMANDS, handle);
-			encoder.results = make_queue(ENCODER_RESULTS, handle);
-		}
-	}
-	MemoryContextSwitchTo(old);
-	if (encoder.results)
-	{
-		encoder.last_used = GetCurrentTimestamp();
-		return true;
-	}
-	forget_encoder();
-	retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-	return false;
-}
-
-bool
-encoder_available(Pipeline *p)
-{
-	if (!encoder_enabled || slot_bytes(p) == 0)
-		return false;
-	if (encoder.segment)
-		return true;
-	return GetCurrentTimestamp() >= retry_at && start(p);
-}
 
 pg_noreturn static void
 encoder_gone(void)
@@ -212,7 +52,7 @@ encoder_gone(void)
 static void
 free_file(EncoderFile *f)
 {
-	encoder.files = list_delete_ptr(encoder.files, f);
+	my_encoder.files = list_delete_ptr(my_encoder.files, f);
 	pfree(f->path);
 	pfree(f);
 }
@@ -223,7 +63,7 @@ take_entry(Cursor *in)
 	int32		id = (int32) wire_get_int(in);
 	ListCell   *lc;
 
-	foreach(lc, encoder.files)
+	foreach(lc, my_encoder.files)
 	{
 		EncoderFile *f = lfirst(lc);
 
@@ -266,7 +106,7 @@ take_result(bool wait)
 {
 	Size		size;
 	void	   *data;
-	shm_mq_result result = shm_mq_receive(encoder.results, &size, &data, !wait);
+	shm_mq_result result = shm_mq_receive(my_encoder.results, &size, &data, !wait);
 	Cursor		in;
 
 	if (result == SHM_MQ_WOULD_BLOCK)
@@ -277,7 +117,7 @@ take_result(bool wait)
 	switch ((EncoderMessage) cursor_u8(&in))
 	{
 		case ENCODER_FREE:
-			encoder.busy[wire_get_int(&in)] = false;
+			my_encoder.busy[wire_get_int(&in)] = false;
 			break;
 		case ENCODER_FILE:
 			take_entry(&in);
@@ -304,7 +144,7 @@ send_command(StringInfo command)
 {
 	while (take_result(false))
 		;
-	if (shm_mq_send(encoder.commands, command->len, command->data, false, true) != SHM_MQ_SUCCESS)
+	if (shm_mq_send(my_encoder.commands, command->len, command->data, false, true) != SHM_MQ_SUCCESS)
 	{
 		/* it may have said why */
 		while (take_result(false))
@@ -312,7 +152,7 @@ send_command(StringInfo command)
 		encoder_gone();
 	}
 	pfree(command->data);
-	encoder.last_used = GetCurrentTimestamp();
+	my_encoder.last_used = GetCurrentTimestamp();
 }
 
 static int
@@ -321,7 +161,7 @@ unread_files(void)
 	int			n = 0;
 	ListCell   *lc;
 
-	foreach(lc, encoder.files)
+	foreach(lc, my_encoder.files)
 	{
 		const EncoderFile *f = lfirst(lc);
 
@@ -339,13 +179,13 @@ encoder_open(Pipeline *p, PipelineTable *t, const char *path, MemoryContext cont
 
 	while (unread_files() >= ENCODER_UNREAD)
 		(void) take_result(true);
-	old = MemoryContextSwitchTo(encoder.context);
+	old = MemoryContextSwitchTo(my_encoder.context);
 	f = palloc0(sizeof(EncoderFile));
-	f->id = encoder.next_file++;
+	f->id = my_encoder.next_file++;
 	f->path = pstrdup(path);
 	f->ncolumns = t->ncolumns;
 	f->context = context;
-	encoder.files = lappend(encoder.files, f);
+	my_encoder.files = lappend(my_encoder.files, f);
 	MemoryContextSwitchTo(old);
 
 	begin_command(&command, ENCODER_OPEN, f);
@@ -371,7 +211,7 @@ free_slot(void)
 	{
 		for (int i = 0; i < ENCODER_SLOTS; i++)
 		{
-			if (!encoder.busy[i])
+			if (!my_encoder.busy[i])
 				return i;
 		}
 		(void) take_result(true);
@@ -384,8 +224,8 @@ hand_over(EncoderFile *f, ColumnVector *const *columns, uint32 first, uint32 las
 	int			slot = free_slot();
 	StringInfoData command;
 
-	encoder_rows_put(encoder_slot(encoder.shared, slot), columns, f->ncolumns, first, last, rows);
-	encoder.busy[slot] = true;
+	encoder_rows_put(encoder_slot(my_encoder.shared, slot), columns, f->ncolumns, first, last, rows);
+	my_encoder.busy[slot] = true;
 	begin_command(&command, ENCODER_ROWS, f);
 	wire_put_int(&command, slot);
 	wire_put_int(&command, last - first);
@@ -397,7 +237,7 @@ uint32
 encoder_append(EncoderFile *f, ColumnVector *const *columns,
 			   uint32 first, uint32 last, const uint64 *rows)
 {
-	size_t		room = encoder.shared->slot_bytes;
+	size_t		room = my_encoder.shared->slot_bytes;
 
 	while (first < last)
 	{
@@ -480,28 +320,9 @@ void
 encoder_rest(void)
 {
 	/* what it failed with is known now, not with the next flush */
-	while (encoder.files != NIL && take_result(false))
+	while (my_encoder.files != NIL && take_result(false))
 		;
-	if (encoder.segment && encoder.files == NIL &&
-		TimestampDifferenceExceeds(encoder.last_used, GetCurrentTimestamp(), IDLE_MS))
-		forget_encoder();
-}
-
-void
-encoder_wait_gone(PipelineState *state)
-{
-	for (;;)
-	{
-		pid_t		pid;
-
-		LWLockAcquire(tarn_shared->lock, LW_SHARED);
-		pid = state->encoder_pid;
-		LWLockRelease(tarn_shared->lock);
-		if (pid == 0)
-			return;
-		(void) kill(pid, SIGTERM);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
+	if (my_encoder.segment && my_encoder.files == NIL &&
+		TimestampDifferenceExceeds(my_encoder.last_used, GetCurrentTimestamp(), IDLE_MS))
+		encoder_forget();
 }

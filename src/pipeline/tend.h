@@ -34,6 +34,12 @@ extern void tend_adopt(Pipeline *p);
 /* The stream has come to where options may have been set: takes over those of all tables. */
 extern void tend_adopt_options(Pipeline *p);
 
+/*
+ * Removes what an unfinished flush left in a table's folders.  Stopped tables
+ * too: the flush may have failed because of them.
+ */
+extern void tend_remove_orphans(Pipeline *p, PipelineTable *t);
+
 /* Look at the publications with the next round. */
 extern void tend_hint(void);
 
