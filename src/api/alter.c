@@ -103,20 +103,6 @@ new_owner(const char *name)
 	return owner;
 }
 
-/* Locks the row, so that of two callers the second sees what the first did. */
-static Pipeline *
-lock_pipeline(const char *name)
-{
-	PrivilegedScope scope;
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(api_pipeline_for_owner(name)->id)};
-
-	privileged_begin(&scope);
-	privileged_execute("SELECT FROM tarn.pipeline WHERE id = $1 FOR UPDATE", 1, types, values, NULL, SPI_OK_SELECT);
-	privileged_end(&scope);
-	return api_pipeline_for_owner(name);
-}
-
 static void
 update_row(FunctionCallInfo fcinfo, int32 id, int64 memory_limit, Oid owner)
 {
@@ -153,7 +139,7 @@ tarn_alter_pipeline(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("pipeline name must not be null")));
-	p = lock_pipeline(NameStr(*PG_GETARG_NAME(ARG_NAME)));
+	p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(ARG_NAME)));
 	publications = p->publications;
 	owner = p->owner;
 	if (!PG_ARGISNULL(ARG_FLUSH_INTERVAL))

@@ -62,6 +62,9 @@ extern PipelineTable *api_find_mirrored(const Pipeline *p, Oid relid);
 /* A pipeline that the current user may manage. */
 extern Pipeline *api_pipeline_for_owner(const char *name);
 
+/* The same, with its row locked: of two callers the second sees what the first did. */
+extern Pipeline *api_lock_pipeline(const char *name);
+
 /* Fails on a pipeline that was made in another database or server: its original may be at work. */
 extern void api_check_bound(const Pipeline *p);
 

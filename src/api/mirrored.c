@@ -79,7 +79,7 @@ Datum
 tarn_set_table_options(PG_FUNCTION_ARGS)
 {
 	PrivilegedScope scope;
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 	PipelineTable *t;
 	Oid			types[] = {INT4OID, OIDOID, TEXTARRAYOID};
 	Datum		values[3];
@@ -104,7 +104,7 @@ tarn_set_table_options(PG_FUNCTION_ARGS)
 Datum
 tarn_skip(PG_FUNCTION_ARGS)
 {
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	registry_skip_table(p->id, t->relid);
@@ -116,7 +116,7 @@ tarn_skip(PG_FUNCTION_ARGS)
 Datum
 tarn_resume_table(PG_FUNCTION_ARGS)
 {
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	api_check_bound(p);
@@ -130,7 +130,7 @@ tarn_resume_table(PG_FUNCTION_ARGS)
 Datum
 tarn_resync_table(PG_FUNCTION_ARGS)
 {
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 	PipelineTable *t = api_find_mirrored(p, PG_GETARG_OID(1));
 
 	api_check_bound(p);
@@ -146,7 +146,7 @@ tarn_resync_table(PG_FUNCTION_ARGS)
 Datum
 tarn_resync(PG_FUNCTION_ARGS)
 {
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 
 	api_check_server();
 	api_check_bound(p);

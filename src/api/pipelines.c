@@ -142,6 +142,13 @@ api_pipeline_for_owner(const char *name)
 	return p;
 }
 
+Pipeline *
+api_lock_pipeline(const char *name)
+{
+	registry_lock(api_pipeline_for_owner(name)->id);
+	return api_pipeline_for_owner(name);
+}
+
 void
 api_check_bound(const Pipeline *p)
 {
@@ -194,7 +201,7 @@ tarn_pause(PG_FUNCTION_ARGS)
 Datum
 tarn_resume(PG_FUNCTION_ARGS)
 {
-	Pipeline   *p = api_pipeline_for_owner(NameStr(*PG_GETARG_NAME(0)));
+	Pipeline   *p = api_lock_pipeline(NameStr(*PG_GETARG_NAME(0)));
 	ListCell   *lc;
 
 	api_check_loaded();

@@ -57,6 +57,13 @@ extern List *registry_all(void);
 extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications);
 
 /*
+ * Until the transaction ends, the pipeline and its tables are the caller's.
+ * A flush writes the pipeline's row first and those of tables after it: who
+ * writes rows of tables without this may wait for a flush that waits for him.
+ */
+extern void registry_lock(int32 pipeline_id);
+
+/*
  * The pipeline has a new slot, which begins at lsn: every table that is not
  * stopped or skipped must be copied, since nothing before is in the stream.
  */

@@ -57,11 +57,21 @@ execute_write(const char *sql, int nargs, Oid *types, Datum *values, const char 
 }
 
 void
+registry_lock(int32 pipeline_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(pipeline_id)};
+
+	execute_write("SELECT FROM tarn.pipeline WHERE id = $1 FOR UPDATE", 1, types, values, NULL, SPI_OK_SELECT, -1);
+}
+
+void
 registry_set_slot(int32 pipeline_id, XLogRecPtr lsn, uint32 timeline)
 {
 	Oid			types[] = {INT4OID, LSNOID, INT4OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), LSNGetDatum(lsn), Int32GetDatum((int32) timeline)};
 
+	registry_lock(pipeline_id);
 	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', lsn = " LEFT_LSN " "
 				  "WHERE pipeline_id = $1 AND state IN ('live', 'catchup')",
 				  1, types, values, NULL, SPI_OK_UPDATE, -1);
@@ -75,6 +85,7 @@ registry_begin_anew(int32 pipeline_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(pipeline_id)};
 
+	registry_lock(pipeline_id);
 	execute_write("UPDATE tarn.pipeline_table SET state = 'copy', lsn = " LEFT_LSN ", copy_reason = 'tarn.resync', "
 				  "error = NULL, error_at = NULL WHERE pipeline_id = $1 AND state <> 'skipped'",
 				  1, types, values, NULL, SPI_OK_UPDATE, -1);
@@ -151,6 +162,7 @@ registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(error)};
 
+	registry_lock(pipeline_id);
 	execute_write("UPDATE tarn.pipeline_table SET state = 'stopped', lsn = " LEFT_LSN ", error = $3, "
 				  "error_at = pg_catalog.clock_timestamp() "
 				  "WHERE pipeline_id = $1 AND relid = $2 AND state <> 'skipped'",

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -227,6 +228,27 @@ TarnTest::same($node, 'public.t', 'lake.t', 'skipped during its copy: the others
 is(sql(q{SELECT state FROM tarn.tables WHERE "table" = 'u'}), 'skipped', 'and it is left out');
 sql("SELECT tarn.resume('p', 'u')");
 in_sync('and comes back');
+
+# What changes a pipeline step by step and a flush do not wait for each other
+my $said = '';
+my $steps = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), map { ('-c', $_) }
+	'BEGIN', "SELECT tarn.resync('p', 'u')", <<'SQL', "SELECT tarn.resync('p')", 'COMMIT' ], '<', \undef, '>&', \$said);
+DO $$
+DECLARE i int := 0;
+BEGIN
+	WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted) LOOP
+		PERFORM pg_sleep(0.1);
+		i := i + 1;
+		ASSERT i < 600, 'no flush came';
+	END LOOP;
+END $$;
+SQL
+soon("SELECT count(*) > 0 FROM pg_stat_activity WHERE query ~ '^DO'", 'a transaction that has changed one table');
+sql("UPDATE t SET v = 'meanwhile'; UPDATE u SET v = 'meanwhile'");
+TarnTest::flush($node, 'p');
+$steps->finish;
+unlike($steps->result(0) . $said, qr|[^0\s]|, 'changes the whole pipeline while a flush waits');
+in_sync('after both');
 
 # Owners that go
 sql("CREATE ROLE keeper LOGIN REPLICATION; GRANT USAGE ON FOREIGN SERVER lake TO keeper; GRANT SELECT ON t, u TO keeper; GRANT pg_write_server_files TO keeper");
