@@ -15,6 +15,7 @@ import argparse
 import collections
 import datetime
 import decimal
+import functools
 import glob
 import json
 import math
@@ -167,6 +168,25 @@ def lake_type_name(field_type):
     return name.split("(")[0]
 
 
+def extension_path(name):
+    pattern = os.path.join(os.path.dirname(os.path.dirname(duckdb.__file__)),
+                           f"duckdb_extension_{name}", "extensions", "*", f"{name}.duckdb_extension")
+    found = glob.glob(pattern)
+    if not found:
+        sys.exit(f"no DuckDB extension at {pattern}")
+    return found[0]
+
+
+@functools.cache
+def prepare():
+    """A DuckDB with the extensions, which take long to load, and without threads of its own: it may be forked."""
+    duck = duckdb.connect(config={"threads": 1})
+    for name in EXTENSIONS:
+        duck.load_extension(extension_path(name))
+    duck.execute("SET TimeZone = 'UTC'")
+    return duck
+
+
 class Engines:
     def __init__(self, args):
         self.connection = psycopg2.connect(host=args.host, port=args.port, dbname=args.dbname, user=args.user)
@@ -188,10 +208,8 @@ class Engines:
             "warehouse": options["warehouse"],
             "init_catalog_tables": "false",
         }
-        self.duck = duckdb.connect()
-        for name in EXTENSIONS:
-            self.duck.load_extension(self.extension_path(name))
-        self.duck.execute("SET TimeZone = 'UTC'")
+        self.duck = prepare()
+        self.duck.execute(f"SET threads = {os.cpu_count()}")
         if self.s3:
             key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
             endpoint = options["endpoint"]
@@ -205,15 +223,6 @@ class Engines:
                 f"CREATE SECRET (TYPE s3, KEY_ID '{key}', SECRET '{secret}', ENDPOINT '{host}', "
                 f"URL_STYLE 'path', USE_SSL {ssl}, REGION '{properties['s3.region']}')")
         self.catalog = SqlCatalog(self.catalog_name, **properties)
-
-    @staticmethod
-    def extension_path(name):
-        pattern = os.path.join(os.path.dirname(os.path.dirname(duckdb.__file__)),
-                               f"duckdb_extension_{name}", "extensions", "*", f"{name}.duckdb_extension")
-        found = glob.glob(pattern)
-        if not found:
-            sys.exit(f"no DuckDB extension at {pattern}")
-        return found[0]
 
     def metadata_location(self, namespace, table):
         cursor = self.connection.cursor()

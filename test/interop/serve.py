@@ -5,8 +5,8 @@ usage: serve.py MODULE ...
 
 A line of input is a JSON array: the module to run, and its arguments.  The
 answer is all that it prints, and a line "exit STATUS" after that.  Loading
-the libraries takes longer than most comparisons do; nothing else is shared
-between two runs.
+the libraries and DuckDB's extensions takes longer than most comparisons do;
+nothing else is shared between two runs.
 """
 
 import importlib
@@ -14,6 +14,8 @@ import json
 import os
 import sys
 import traceback
+
+import lake_engines
 
 
 def run(module, arguments):
@@ -37,6 +39,7 @@ def run(module, arguments):
 
 def main():
     modules = {name: importlib.import_module(name) for name in sys.argv[1:]}
+    lake_engines.prepare()
     for line in sys.stdin:
         name, *arguments = json.loads(line)
         child = os.fork()
