@@ -434,10 +434,12 @@ sub crashes
 			"ALTER TABLE c ADD COLUMN a$n int" . ($copy ? ' DEFAULT 7' : ''), "ALTER TABLE c RENAME $last TO was$n",
 			"UPDATE c SET a$n = id WHERE id % 5 = 0", "DELETE FROM c WHERE id = $n", 'COMMIT'));
 		is($status, 0, "$point: changed");
-		foreach (1 .. 300)
+		foreach my $i (1 .. 300)
 		{
 			last if substr(slurp_file($node->logfile), $offset) =~ /was terminated by signal 9/;
 			usleep(100_000);
+			# the worker may have heard of the setting after it had flushed
+			$node->psql($db, 'UPDATE c SET id = id WHERE id = 50') if $i % 50 == 0;
 		}
 		like(substr(slurp_file($node->logfile), $offset), qr/was terminated by signal 9/, "$point: killed");
 		TarnCrash::patiently($node, 'ALTER SYSTEM RESET tarn.failpoints');
