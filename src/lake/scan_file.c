@@ -16,7 +16,16 @@ scan_parquet_read(void *arg, uint64 offset, size_t size, void *buffer)
 {
 	ScanParquet *p = arg;
 
-	store_read(p->store, offset, size, buffer);
+	/* a store of objects finds out at any read that a file is missing, a directory when it is opened */
+	PG_TRY();
+	{
+		store_read(p->store, offset, size, buffer);
+	}
+	PG_CATCH();
+	{
+		lake_rethrow_missing(p->input.name);
+	}
+	PG_END_TRY();
 	*p->bytes += size;
 }
 
@@ -48,19 +57,19 @@ scan_parquet_open(Store *store, const char *path, const char *format,
 	PG_TRY();
 	{
 		p->store = store_reader(store, path, size);
-		p->input.read = scan_parquet_read;
-		p->input.prefetch = scan_parquet_prefetch;
-		p->input.arg = p;
-		p->input.size = p->store->size;
-		p->input.name = pstrdup(path);
-		if (footer)
-			p->parquet = parquet_reader_open(&p->input);
 	}
 	PG_CATCH();
 	{
 		lake_rethrow_missing(path);
 	}
 	PG_END_TRY();
+	p->input.read = scan_parquet_read;
+	p->input.prefetch = scan_parquet_prefetch;
+	p->input.arg = p;
+	p->input.size = p->store->size;
+	p->input.name = pstrdup(path);
+	if (footer)
+		p->parquet = parquet_reader_open(&p->input);
 	MemoryContextSwitchTo(old);
 	return p;
 }
@@ -119,16 +128,7 @@ scan_ahead_open(LakeScan *scan, const IcebergDataFile *file, bool footer)
 	if (!footer)
 		return p;
 	old = MemoryContextSwitchTo(p->context);
-	PG_TRY();
-	{
-		p->parquet = parquet_reader_open(&p->input);
-	}
-	PG_CATCH();
-	{
-		/* a store of objects finds out at the first read */
-		lake_rethrow_missing(file->path);
-	}
-	PG_END_TRY();
+	p->parquet = parquet_reader_open(&p->input);
 	MemoryContextSwitchTo(old);
 	return p;
 }

@@ -132,6 +132,17 @@ foreach my $kind (sort keys %kinds)
 	my $checked = $kind eq 'data and delete files';
 
 	ok(scalar(@files), scalar(@files) . " $kind");
+	# each of them missing, whatever reads it first
+	foreach my $file (@files)
+	{
+		my $data = TarnCrash::slurp($file);
+
+		unlink $file;
+		my $result = sql('SELECT probe()');
+		my $name = $file =~ s{.*/}{}r;
+		push @wrong, "$file is missing: $result" unless $result =~ /^(same$|XX001 .*\Q$name\E.*missing)/;
+		TarnCrash::spew($file, $data);
+	}
 	foreach my $i (1 .. $flips)
 	{
 		my $file = $files[ int(rand(@files)) ];
