@@ -12,11 +12,9 @@ use TarnCrash;
 use TarnTest;
 use Time::HiRes qw(usleep);
 
-plan skip_all => 'files of the lake are looked at' if $TarnTest::store ne 'file';
-
 my $db = 'postgres';
 my $node = TarnTest::cluster('first', conf => "log_statement = none\ntarn.garbage_grace = 0\nwal_keep_size = 512MB\n");
-my $lake = TarnTest::create_lake($node) =~ s{^file://}{}r;
+my $lake = TarnTest::directory(TarnTest::create_lake($node));
 my $sequence = 0;
 
 # Changes of all tables that are in the lake afterwards; the position
