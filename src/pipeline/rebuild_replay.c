@@ -82,24 +82,26 @@ read_key(ShapeColumns *out)
 	out->replica_identity = out->nkeys == out->ncolumns ? REPLICA_IDENTITY_FULL : REPLICA_IDENTITY_DEFAULT;
 }
 
-/* One column.  A value has the type that the last shape has for it, from the first row on. */
+/* One column.  A value has the type that the last shape has for it, from the first row on; so do files written early. */
 static void
 make_column(const RebuildPlan *plan, ShapeColumns *out, int i, ParquetEncodingChoice encoding)
 {
-	const IcebergField *f = &out->shape->schema->fields[i];
+	IcebergField *f = &out->shape->schema->fields[i];
 	const IcebergField *last = rebuild_field(plan, f->id);
 	const char *attribute = shape_property(out->shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, f->id));
 	TableColumn *c = &out->columns[i];
 
+	f->type = last->type;
+	f->node = last->node;
 	c->field_id = f->id;
 	c->lake_name = f->name;
 	c->name = convert_name_from_lake(f->name);
 	c->attnum = attribute ? (AttrNumber) atoi(attribute) : 0;
 	c->notnull = f->required;
-	c->convert.type = last->type;
-	c->node = last->node;
+	c->convert.type = f->type;
+	c->node = f->node;
 	out->parquet[i] = (ParquetColumn) {
-		.name = f->name,.field_id = f->id,.type = last->type,.required = f->required,.encoding = encoding,.node = last->node
+		.name = f->name,.field_id = f->id,.type = f->type,.required = f->required,.encoding = encoding,.node = f->node
 	};
 	out->last_field_id = Max(out->last_field_id, f->node ? Max(f->id, lake_node_max_id(f->node)) : f->id);
 }

@@ -387,6 +387,24 @@ TarnCrash::flush($node, 'r');
 is(rebuilt('keyless', '', $#moments), '0', 'a copy later');
 TarnTest::files_known($node, 'no file of the tables that were left stays unknown');
 
+# a type that widens while more is rebuilt than fits into memory: the first update comes when files have been written, before the change
+$node->safe_psql($db, <<'SQL');
+SELECT tarn.alter_pipeline('r', memory_limit => '16MB');
+CREATE TABLE widened (i int, x numeric(12,2), pad text);
+ALTER TABLE widened REPLICA IDENTITY FULL;
+ALTER PUBLICATION r ADD TABLE widened;
+SQL
+$node->poll_query_until($db, "SELECT count(*) > 0 FROM tarn.tables WHERE \"table\" = 'widened' AND state = 'live'") or die 'not live';
+$node->safe_psql($db, $_) foreach "INSERT INTO widened SELECT g, g / 7.0, repeat(md5(g::text), 100) FROM generate_series(1, 5000) g",
+  "UPDATE widened SET x = x + 1 WHERE i % 100 = 0; INSERT INTO widened SELECT g, g, repeat(md5(g::text), 100) FROM generate_series(20001, 25000) g",
+  'ALTER TABLE widened ALTER x TYPE numeric(30,2)',
+  "INSERT INTO widened SELECT g, g / 7.0 + 1e15, repeat(md5(g::text), 100) FROM generate_series(5001, 10000) g",
+  'UPDATE widened SET x = x + 1 WHERE i % 100 = 0; DELETE FROM widened WHERE i % 100 = 1';
+push @tables, 'widened';
+remember_moment();
+TarnCrash::flush($node, 'r');
+is(rebuilt('widened', '', $#moments), '0', 'a type that widened, in a rebuild of more than memory holds');
+
 # --- what is refused ---
 
 

@@ -6,6 +6,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use TarnCrash;
 use TarnHosts;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -224,7 +225,7 @@ if ($failover_slots)
 {
 	$server{south}->append_conf('postgresql.auto.conf', "synchronized_standby_slots = ''");
 }
-TarnHosts::on('south', sub { $server{south}->start });
+TarnHosts::on('south', sub { TarnCrash::start($server{south}) });
 fenced('south', 3, 'north');
 unlike(slurp_file($_->logfile), qr/PANIC|signal 11|signal 6|TRAP/, $_->name . ': no process crashed') foreach values %server;
 $_->stop foreach values %server;
