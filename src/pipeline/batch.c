@@ -232,7 +232,6 @@ sink_begin(ChangeSink *sink, const DecodeTxn *txn)
 {
 	Batch	   *batch = (Batch *) sink;
 
-	batch->sequence = 0;
 	if (batch->first_commit_time == 0)
 		batch->first_commit_time = txn->commit_time;
 }
@@ -443,6 +442,8 @@ sink_commit(ChangeSink *sink, const DecodeTxn *txn, bool empty)
 	Batch	   *batch = (Batch *) sink;
 
 	batch->last_end = txn->end_lsn;
+	/* not at the beginning, which is told after the shape of the first table */
+	batch->sequence = 0;
 	if (!empty)
 	{
 		batch->last_commit_time = txn->commit_time;

@@ -405,6 +405,15 @@ remember_moment();
 TarnCrash::flush($node, 'r');
 is(rebuilt('widened', '', $#moments), '0', 'a type that widened, in a rebuild of more than memory holds');
 
+# a transaction that begins with a change of shape: its rows have the new one
+$node->safe_psql($db, $_) foreach "INSERT INTO widened SELECT 0, 0, 'before' FROM generate_series(1, 7)",
+  "BEGIN; ALTER TABLE widened ADD COLUMN late int; INSERT INTO widened VALUES (-1, -1, 'in it', 1), (-2, -2, 'in it', 2); COMMIT";
+remember_moment();
+TarnCrash::flush($node, 'r');
+foreign_history('widened');
+is($node->safe_psql($db, "SELECT string_agg(op || sequence, ' ' ORDER BY commit_lsn, sequence) FROM h.widened WHERE commit_lsn = (SELECT max(commit_lsn) FROM h.widened)"), 's1 c2 c3', 'a change of shape before its rows');
+is(rebuilt('widened', '', $#moments), '0', 'in a rebuild, too');
+
 # --- what is refused ---
 
 
