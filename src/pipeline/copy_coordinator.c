@@ -138,6 +138,7 @@ make_segment(Coordinator *c)
 		strlcpy(tables[i].token, c->jobs[i].t->copy_token, sizeof(tables[i].token));
 		tables[i].ntasks = c->jobs[i].ntasks;
 		tables[i].own_folder = c->jobs[i].t->own_folder;
+		tables[i].history = c->jobs[i].t->write.history;
 		tables[i].shape = shape_fingerprint(c->jobs[i].t->shape);
 		tables[i].blocks_total = c->jobs[i].nblocks;
 		pg_atomic_init_u64(&tables[i].blocks_done, 0);

@@ -47,6 +47,18 @@ copy_remove_files(Pipeline *p, const PipelineTable *t)
 		remove_token(p, t->history->lake, t->copy_token);
 }
 
+/* What a copy with other options has left where this one writes nothing. */
+static void
+remove_unopened(Pipeline *p, const PipelineTable *t, const char *name)
+{
+	LakeTable  *lake = lake_table_load(p->lake, t->namespace, name, true);
+	char	   *location = lake ? lake->metadata->location : lake_table_location(p->lake, t->namespace, name);
+
+	(void) lake_table_remove_token(p->lake, location, t->copy_token, lake);
+	if (lake == NULL)
+		(void) lake_table_remove_token(p->lake, psprintf("%s~%u", location, t->relid), t->copy_token, NULL);
+}
+
 /* A table that was renamed away keeps its folder, and drop_data removes folders: is one that we would make in use? */
 static bool
 folder_used(Pipeline *p, const PipelineTable *t)
@@ -78,7 +90,13 @@ prepare_table(Coordinator *c, PipelineTable *t)
 	if (t->history)
 		history_lake(c->p, t);
 	if (t->copy_token[0] != '\0')
+	{
 		copy_remove_files(c->p, t);
+		if (t->lake == NULL)
+			remove_unopened(c->p, t, t->name);
+		if (t->history == NULL)
+			remove_unopened(c->p, t, history_name(t->name));
+	}
 	registry_new_token(t->copy_token);
 	registry_copy_begin(c->p->id, t->relid, t->copy_token);
 	job->t = t;

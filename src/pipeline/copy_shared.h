@@ -66,6 +66,7 @@ typedef struct CopyTable
 	char		token[TOKEN_LENGTH + 1];
 	int32		ntasks;
 	bool		own_folder;		/* PipelineTable.own_folder */
+	HistoryMode history;		/* which lake tables it goes to */
 	uint64		shape;			/* shape_fingerprint(): what the files must have */
 	uint64		blocks_total;
 	pg_atomic_uint64 blocks_done;

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "replication/origin.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -424,6 +425,13 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
 	fence_require(p);
 	pipeline_begin();
 	MemoryContextSwitchTo(t->context);
+	/* who changes options now sees a table that follows, and has it copied anew */
+	registry_lock(p->id);
+	if (registry_history_mode(p->id, t->relid) != t->write.history)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("could not copy table %s: its options were changed meanwhile",
+						quote_qualified_identifier(t->schema, t->table))));
 	for (int i = 0; i < n; i++)
 	{
 		from[i] = *tables[i].place;

@@ -41,6 +41,9 @@ extern int32 registry_find(const char *name);
  */
 extern bool registry_bound_here(const Pipeline *p);
 
+/* Which lake tables a table has by what is on record now. */
+extern HistoryMode registry_history_mode(int32 pipeline_id, Oid relid);
+
 /* Every pipeline of this database: List of Pipeline * without tables. */
 extern List *registry_all(void);
 

@@ -509,6 +509,27 @@ TarnTest::flush($node, 'p');
 TarnTest::all_same($node, 'a mirror beside what was a history alone');
 is($node->safe_psql($db, "SELECT tarn.rebuild('o')"), '1', 'and its history goes on');
 
+# an option that changes while the table is copied: what this copy has written goes, and another is made
+foreach my $keep ('false', 'true', 'only', 'true')
+{
+	my $offset = -s $node->logfile;
+
+	TarnCrash::arm($node, 'copy-before-commit=hang(2)');
+	$node->safe_psql($db, "SELECT tarn.resync('p', 'f')");
+	$node->wait_for_log(qr/"copy-before-commit": hangs/, $offset);
+	$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'f', '{history=$keep}')");
+	TarnCrash::disarm($node);
+	$node->wait_for_log(qr/could not copy table public\.f: its options were changed meanwhile/, $offset);
+	TarnTest::wait_live($node, 'p');
+	$node->safe_psql($db, "INSERT INTO f VALUES (77, '$keep')");
+	TarnTest::flush($node, 'p');
+	TarnTest::all_same($node, "$keep, given during a copy");
+	foreign_history('f');
+	is($node->safe_psql($db, "SELECT count(*) FROM h.f WHERE op = 'r' AND commit_lsn = (SELECT max(commit_lsn) FROM h.f WHERE op = 'b')"),
+		$node->safe_psql($db, 'SELECT count(*) - 1 FROM f'), "$keep: the history begins with all rows") if $keep ne 'false';
+	TarnTest::files_known($node, "$keep: no file is left behind");
+}
+
 # what is asked by time reads the files of these days only
 like($node->safe_psql($db, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM h.k WHERE commit_time > now() + interval '1 day'"),
 	qr/pruned/i, 'files of other days are not read');
