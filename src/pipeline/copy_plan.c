@@ -52,11 +52,10 @@ static void
 remove_unopened(Pipeline *p, const PipelineTable *t, const char *name)
 {
 	LakeTable  *lake = lake_table_load(p->lake, t->namespace, name, true);
-	char	   *location = lake ? lake->metadata->location : lake_table_location(p->lake, t->namespace, name);
 
-	(void) lake_table_remove_token(p->lake, location, t->copy_token, lake);
-	if (lake == NULL)
-		(void) lake_table_remove_token(p->lake, psprintf("%s~%u", location, t->relid), t->copy_token, NULL);
+	remove_token(p, lake, t->copy_token);
+	for (int own_folder = 0; lake == NULL && own_folder < 2; own_folder++)
+		(void) lake_table_remove_token(p->lake, pipeline_table_location(p, t, name, own_folder), t->copy_token, NULL);
 }
 
 /* A table that was renamed away keeps its folder, and drop_data removes folders: is one that we would make in use? */

@@ -199,7 +199,8 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 	t->own_folder = shared->own_folder;
 
 	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);
-	if (o->rel == NULL || t->write.history != shared->history || shape_fingerprint(t->shape) != shared->shape || !copy_same_then(t->relid, o->rel->desc))
+	if (o->rel == NULL || t->write.history != shared->history || shape_fingerprint(t->shape) != shared->shape ||
+		!copy_same_then(t->relid, o->rel->desc))
 		copy_changed(t);
 	o->context = CurrentMemoryContext;
 	o->filter = decode_filter_open(o->rel, run->pipeline->publications, o->context);

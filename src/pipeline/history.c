@@ -14,6 +14,7 @@
 #include "base/failpoint.h"
 #include "iceberg/partition.h"
 #include "pipeline/history.h"
+#include "pipeline/tables.h"
 
 /* Memory is counted again after so many rows, or bytes of one row. */
 #define COUNT_ROWS 128
@@ -84,16 +85,12 @@ history_lake(Pipeline *p, PipelineTable *t)
 	TableHistory *h = t->history;
 	MemoryContext old;
 	char	   *name;
-	char	   *location;
 
 	if (h->lake)
 		return h->lake;
 	old = MemoryContextSwitchTo(t->context);
 	name = history_name(t->name);
-	location = lake_table_location(p->lake, t->namespace, name);
-	if (t->own_folder)
-		location = psprintf("%s~%u", location, t->relid);
-	h->lake = history_lake_new(p->lake, t->namespace, name, location, h->shape);
+	h->lake = history_lake_new(p->lake, t->namespace, name, pipeline_table_location(p, t, name, t->own_folder), h->shape);
 	MemoryContextSwitchTo(old);
 	return h->lake;
 }

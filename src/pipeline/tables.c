@@ -203,22 +203,26 @@ pipeline_table_close(PipelineTable *t)
 	t->opened = false;
 }
 
+char *
+pipeline_table_location(const Pipeline *p, const PipelineTable *t, const char *name, bool own_folder)
+{
+	char	   *location = lake_table_location(p->lake, t->namespace, name);
+
+	return own_folder ? psprintf("%s~%u", location, t->relid) : location;
+}
+
 LakeTable *
 pipeline_table_lake(Pipeline *p, PipelineTable *t)
 {
 	IcebergSchema schema;
 	MemoryContext old;
-	char	   *location;
 
 	if (t->lake)
 		return t->lake;
 	old = MemoryContextSwitchTo(t->context);
 	schema = *t->shape->schema;
-	location = lake_table_location(p->lake, t->namespace, t->name);
-	if (t->own_folder)
-		location = psprintf("%s~%u", location, t->relid);
-	t->lake = lake_table_new(p->lake, t->namespace, t->name, location, &schema,
-							 t->shape->properties, t->shape->nproperties);
+	t->lake = lake_table_new(p->lake, t->namespace, t->name, pipeline_table_location(p, t, t->name, t->own_folder),
+							 &schema, t->shape->properties, t->shape->nproperties);
 	MemoryContextSwitchTo(old);
 	return t->lake;
 }

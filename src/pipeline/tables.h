@@ -34,6 +34,9 @@ extern bool pipeline_table_follow(Pipeline *p, PipelineTable *t);
 /* Forget what was set up; index and batch too. */
 extern void pipeline_table_close(PipelineTable *t);
 
+/* Where a new lake table of this name lies; own_folder: beside another's that has the folder of the name. */
+extern char *pipeline_table_location(const Pipeline *p, const PipelineTable *t, const char *name, bool own_folder);
+
 /*
  * The lake table to write into: t->lake, or a new one with the columns'
  * schema and properties.  For the copy.

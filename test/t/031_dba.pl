@@ -229,7 +229,7 @@ is(sql(q{SELECT state FROM tarn.tables WHERE "table" = 'u'}), 'skipped', 'and it
 sql("SELECT tarn.resume('p', 'u')");
 in_sync('and comes back');
 
-# What changes a pipeline step by step and a flush do not wait for each other
+# A transaction that changes a pipeline step by step and a flush: one waits, never each for the other
 my $said = '';
 my $steps = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($db), map { ('-c', $_) }
 	'BEGIN', "SELECT tarn.resync('p', 'u')", <<'SQL', "SELECT tarn.resync('p')", 'COMMIT' ], '<', \undef, '>&', \$said);
