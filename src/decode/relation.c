@@ -330,7 +330,7 @@ relation_cache_retell(RelationCache *cache)
 }
 
 static void
-relation_watch_type(Oid type, char typtype, void *arg)
+relation_watch_type(Oid type, char typtype, bool bound, void *arg)
 {
 	RelationCache *cache = arg;
 	Oid			relid;

@@ -15,8 +15,10 @@
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
+static void visit_below(Oid type, bool bound, TypeVisit visit, void *arg);
+
 static void
-visit_attributes(Oid type, TypeVisit visit, void *arg)
+visit_attributes(Oid type, bool bound, TypeVisit visit, void *arg)
 {
 	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
 
@@ -25,13 +27,13 @@ visit_attributes(Oid type, TypeVisit visit, void *arg)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped)
-			types_visit(att->atttypid, visit, arg);
+			visit_below(att->atttypid, bound, visit, arg);
 	}
 	FreeTupleDesc(desc);
 }
 
-void
-types_visit(Oid type, TypeVisit visit, void *arg)
+static void
+visit_below(Oid type, bool bound, TypeVisit visit, void *arg)
 {
 	Oid			element;
 	char		typtype;
@@ -44,26 +46,32 @@ types_visit(Oid type, TypeVisit visit, void *arg)
 	element = get_element_type(type);
 	if (OidIsValid(element))
 	{
-		types_visit(element, visit, arg);
+		visit_below(element, bound, visit, arg);
 		return;
 	}
 	typtype = get_typtype(type);
 	switch (typtype)
 	{
 		case TYPTYPE_COMPOSITE:
-			visit(type, typtype, arg);
-			visit_attributes(type, visit, arg);
+			visit(type, typtype, bound, arg);
+			visit_attributes(type, bound, visit, arg);
 			break;
 		case TYPTYPE_ENUM:
-			visit(type, typtype, arg);
+			visit(type, typtype, bound, arg);
 			break;
 		case TYPTYPE_RANGE:
-			types_visit(get_range_subtype(type), visit, arg);
+			visit_below(get_range_subtype(type), true, visit, arg);
 			break;
 		case TYPTYPE_MULTIRANGE:
-			types_visit(get_multirange_range(type), visit, arg);
+			visit_below(get_multirange_range(type), true, visit, arg);
 			break;
 		default:
 			break;
 	}
+}
+
+void
+types_visit(Oid type, TypeVisit visit, void *arg)
+{
+	visit_below(type, false, visit, arg);
 }

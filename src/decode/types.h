@@ -13,8 +13,8 @@
 
 #include "postgres.h"
 
-/* typtype: TYPTYPE_COMPOSITE or TYPTYPE_ENUM */
-typedef void (*TypeVisit) (Oid type, char typtype, void *arg);
+/* typtype: TYPTYPE_COMPOSITE or TYPTYPE_ENUM; bound: of a range's bounds */
+typedef void (*TypeVisit) (Oid type, char typtype, bool bound, void *arg);
 
 /*
  * Calls `visit` for each composite type and each enum below `type`, itself

@@ -20,7 +20,8 @@
  *
  * What no reader could tell from old files, or what changed rows without row
  * events, copies the table anew: a new column with a default other than null,
- * a type that is not a promotion, a label of an enum that was renamed, an old attribute that is published only
+ * a type that is not a promotion, a label of an enum that was renamed, a
+ * composite type kept as text that changed, an old attribute that is published only
  * now, another row filter, an operation published in addition, a partition
  * that went.
  *

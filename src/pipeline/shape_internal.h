@@ -24,7 +24,7 @@
 #define SHAPE_ATTRIBUTE_PREFIX "tarn.attribute."	/* ... of a struct's field, too */
 #define SHAPE_COLUMN_PREFIX "tarn.column."	/* name of the type */
 #define SHAPE_TYPE_PREFIX "tarn.type."	/* its oid; absent: one of the server's own */
-#define SHAPE_LABELS_PREFIX "tarn.labels."	/* of the enums in it: see shape_types.c */
+#define SHAPE_LABELS_PREFIX "tarn.labels."	/* of the enums in it, and what else is text: see shape_types.c */
 #define SHAPE_LSN "tarn.shape-lsn"	/* not part of the shape: since when */
 
 /* One shape in the making. */
@@ -75,10 +75,11 @@ extern bool shape_follow_node(const TableShape *before, bool same_source, bool c
 extern void shape_note_attributes(TableShape *shape, const LakeNode *node);
 
 /*
- * The labels of the enums that the type consists of, as a property has them;
- * NULL: there are none.  *renamed: an enum whose labels that were noted
- * `before` (or NULL) are not the same any more, or InvalidOid.
+ * The enums, and the composite types kept as text, that the type consists of,
+ * as a property has them; NULL: there are none.  text: all of the column is.
+ * *changed: one whose labels or attributes that were noted `before` (or NULL)
+ * are not the same any more, or InvalidOid.
  */
-extern char *shape_labels(Oid type, const char *before, Oid *renamed);
+extern char *shape_texts(Oid type, bool text, const char *before, Oid *changed);
 
 #endif							/* TARN_PIPELINE_SHAPE_INTERNAL_H */

@@ -11,6 +11,7 @@
 #include "access/transam.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "base/hash.h"
 #include "pipeline/registry.h"
@@ -79,7 +80,7 @@ make_column_properties(ShapeMaker *m, const TableColumn *c)
 	TableShape *shape = m->out->shape;
 	const char *labels_before = m->before ? shape_field_property(m->before, SHAPE_LABELS_PREFIX, c->field_id) : NULL;
 	char	   *labels;
-	Oid			renamed;
+	Oid			changed;
 
 	shape_set_property(shape, psprintf("%s%d", SHAPE_ATTRIBUTE_PREFIX, c->field_id), psprintf("%d", c->attnum));
 	shape_set_property(shape, psprintf("%s%d", SHAPE_COLUMN_PREFIX, c->field_id),
@@ -88,11 +89,12 @@ make_column_properties(ShapeMaker *m, const TableColumn *c)
 		shape_set_property(shape, psprintf("%s%d", SHAPE_TYPE_PREFIX, c->field_id), psprintf("%u", c->type));
 	if (c->node != NULL)
 		shape_note_attributes(shape, c->node);
-	labels = shape_labels(c->type, labels_before, &renamed);
+	labels = shape_texts(c->type, c->node == NULL, labels_before, &changed);
 	if (labels != NULL)
 		shape_set_property(shape, psprintf("%s%d", SHAPE_LABELS_PREFIX, c->field_id), labels);
-	if (OidIsValid(renamed))
-		shape_must_copy(m, psprintf("a label of type %s of column \"%s\" was renamed", format_type_be(renamed), c->name));
+	if (OidIsValid(changed))
+		shape_must_copy(m, psprintf(type_is_enum(changed) ? "a label of type %s of column \"%s\" was renamed" :
+									"the type %s of column \"%s\" changed", format_type_be(changed), c->name));
 }
 
 void

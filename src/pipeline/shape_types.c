@@ -18,6 +18,11 @@
  * were, and a hash of them in the order of their oids, in which later ones
  * come last.
  *
+ * A composite type, too, may be kept as text: by an option, or in the bounds
+ * of a range.  There an attribute has no field to go by, it is the text of all
+ * rows that is another when one comes or goes.  So how many there were and a
+ * hash of them is noted in the same way.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -28,6 +33,7 @@
 #include "lib/stringinfo.h"
 #include "utils/catcache.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "base/hash.h"
 #include "decode/types.h"
@@ -145,14 +151,15 @@ shape_note_attributes(TableShape *shape, const LakeNode *node)
 		shape_note_attributes(shape, &node->children[i]);
 }
 
-/* --- enums --- */
+/* --- what is kept as text --- */
 
-typedef struct LabelWalk
+typedef struct TextWalk
 {
+	bool		text;			/* the column is, as a whole */
 	const char *before;			/* text as below, or NULL */
-	StringInfoData text;		/* "oid:number:hash" for each enum */
-	Oid			renamed;
-} LabelWalk;
+	StringInfoData now;			/* "oid:number:hash" for each type */
+	Oid			changed;
+} TextWalk;
 
 static int
 compare_labels(const void *a, const void *b)
@@ -178,9 +185,9 @@ hash_labels(HeapTuple *labels, int n)
 	return hash;
 }
 
-/* What was noted of the enum; false: nothing. */
+/* What was noted of the type; false: nothing. */
 static bool
-noted_labels(const char *text, Oid type, int *n, uint64 *hash)
+noted_type(const char *text, Oid type, int *n, uint64 *hash)
 {
 	while (text != NULL && *text != '\0')
 	{
@@ -199,37 +206,77 @@ noted_labels(const char *text, Oid type, int *n, uint64 *hash)
 }
 
 static void
-note_enum(Oid type, char typtype, void *arg)
+note_type(TextWalk *walk, Oid type, int n, uint64 hash)
 {
-	LabelWalk  *walk = arg;
+	appendStringInfo(&walk->now, "%s%u:%d:%llx", walk->now.len > 0 ? " " : "", type, n, (unsigned long long) hash);
+}
+
+static void
+note_enum(TextWalk *walk, Oid type)
+{
 	CatCList   *list;
 	HeapTuple  *labels;
 	uint64		hash;
 	int			n;
 
-	if (typtype != TYPTYPE_ENUM)
-		return;
 	list = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(type));
 	labels = palloc(sizeof(HeapTuple) * Max(list->n_members, 1));
 	for (int i = 0; i < list->n_members; i++)
 		labels[i] = &list->members[i]->tuple;
 	qsort(labels, list->n_members, sizeof(HeapTuple), compare_labels);
-	if (noted_labels(walk->before, type, &n, &hash) &&
+	if (noted_type(walk->before, type, &n, &hash) &&
 		(n > list->n_members || hash_labels(labels, n) != hash))
-		walk->renamed = type;
-	appendStringInfo(&walk->text, "%s%u:%d:%llx", walk->text.len > 0 ? " " : "", type, list->n_members,
-					 (unsigned long long) hash_labels(labels, list->n_members));
+		walk->changed = type;
+	note_type(walk, type, list->n_members, hash_labels(labels, list->n_members));
 	pfree(labels);
 	ReleaseCatCacheList(list);
 }
 
-char *
-shape_labels(Oid type, const char *before, Oid *renamed)
+/* Names are not in the text of a row. */
+static void
+note_composite(TextWalk *walk, Oid type)
 {
-	LabelWalk	walk = {.before = before,.renamed = InvalidOid};
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	uint64		hash = 0;
+	uint64		hash_before;
+	int			nattributes = 0;
+	int			n;
 
-	initStringInfo(&walk.text);
-	types_visit(type, note_enum, &walk);
-	*renamed = walk.renamed;
-	return walk.text.len > 0 ? walk.text.data : NULL;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		hash = hash_bytes64((const char *) &att->attnum, sizeof(att->attnum), hash);
+		hash = hash_bytes64((const char *) &att->atttypid, sizeof(att->atttypid), hash);
+		hash = hash_bytes64((const char *) &att->atttypmod, sizeof(att->atttypmod), hash);
+		nattributes++;
+	}
+	FreeTupleDesc(desc);
+	if (noted_type(walk->before, type, &n, &hash_before) && (n != nattributes || hash != hash_before))
+		walk->changed = type;
+	note_type(walk, type, nattributes, hash);
+}
+
+static void
+visit_type(Oid type, char typtype, bool bound, void *arg)
+{
+	TextWalk   *walk = arg;
+
+	if (typtype == TYPTYPE_ENUM)
+		note_enum(walk, type);
+	else if (walk->text || bound)
+		note_composite(walk, type);
+}
+
+char *
+shape_texts(Oid type, bool text, const char *before, Oid *changed)
+{
+	TextWalk	walk = {.text = text,.before = before,.changed = InvalidOid};
+
+	initStringInfo(&walk.now);
+	types_visit(type, visit_type, &walk);
+	*changed = walk.changed;
+	return walk.now.len > 0 ? walk.now.data : NULL;
 }

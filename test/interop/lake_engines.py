@@ -112,9 +112,9 @@ def source_expression(name, pg_type, lake_type):
         return f"{column}::text::int8" if pg_type in ("xid", "cid") else f"{column}::oid::int8"
     if lake_type == "uuid" or pg_type == "xml":
         return f"{column}::text"
-    # not a cast, which has other words for inet than its output function
+    # not a cast, which has other words for inet than its output function; and (1,) IS NOT NULL is false
     if lake_type == "string" and pg_type not in ("bpchar", "varchar", "text", "name"):
-        return f"CASE WHEN {column} IS NOT NULL THEN pg_catalog.format('%s', {column}) END"
+        return f"CASE WHEN {column} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {column}) END"
     return column
 
 
