@@ -140,7 +140,8 @@ $node->safe_psql($db, 'UPDATE toasted SET n = n + 1');
 TarnTest::flush($node, 'p');
 # the key index from the lake's own keys
 $node->stop;
-system('rm', '-rf', $node->data_dir . '/tarn') if -d $node->data_dir . '/tarn';
+ok(-d $node->data_dir . '/pg_tarn', 'there is a key index');
+system_or_bail('rm', '-rf', $node->data_dir . '/pg_tarn');
 $node->start;
 $node->safe_psql($db, 'DELETE FROM keyed WHERE v < 30; UPDATE toasted SET n = n + 1; DELETE FROM loose WHERE c > 90');
 TarnTest::flush($node, 'p');

@@ -140,7 +140,8 @@ TarnTest::flush($node, 'p');
 
 # The key index is made anew from the lake's own keys
 $node->stop;
-system('rm', '-rf', $node->data_dir . '/tarn') == 0 or die;
+ok(-d $node->data_dir . '/pg_tarn', 'there is a key index');
+system_or_bail('rm', '-rf', $node->data_dir . '/pg_tarn');
 $node->start;
 each_key('UPDATE TABLE_k SET v = 9 WHERE k = A', 'DELETE FROM TABLE_m WHERE i = 11', 'UPDATE TABLE_m SET v = 11 WHERE k = B', 'DELETE FROM TABLE_f WHERE ctid IN (SELECT min(ctid) FROM TABLE_f)');
 agree('by an index made from the lake');
