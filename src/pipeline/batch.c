@@ -28,6 +28,7 @@
 static inline void
 after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 {
+	batch->changed = true;
 	if (unlikely(++t->batch->unchecked >= COUNT_ROWS || row_bytes >= COUNT_BYTES))
 	{
 		batch_count_memory(batch, t);
@@ -36,6 +37,12 @@ after_change(Batch *batch, PipelineTable *t, Size row_bytes)
 		batch_make_room(batch);
 		CHECK_FOR_INTERRUPTS();
 	}
+}
+
+void
+batch_end_change(Batch *batch, PipelineTable *t, Size bytes)
+{
+	after_change(batch, t, bytes);
 }
 
 /* How large the value is we learn when it is read: until the first is, few are gathered. */
@@ -81,7 +88,7 @@ batch_append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum
 }
 
 void
-batch_end_row(Batch *batch, PipelineTable *t, uint8 mark, Size big)
+batch_end_row(PipelineTable *t, uint8 mark)
 {
 	TableBatch *b = t->batch;
 	uint32		n = batch_rows(b, t) - 1;
@@ -93,12 +100,10 @@ batch_end_row(Batch *batch, PipelineTable *t, uint8 mark, Size big)
 	}
 	b->marks[n] = mark;
 	b->nmarked += mark != 0;
-	batch->changed = true;
-	after_change(batch, t, big);
 }
 
 void
-batch_end_delete(Batch *batch, PipelineTable *t)
+batch_end_delete(PipelineTable *t)
 {
 	TableBatch *b = t->batch;
 
@@ -108,11 +113,10 @@ batch_end_delete(Batch *batch, PipelineTable *t)
 		b->delete_at = repalloc_huge(b->delete_at, b->deletes_capacity * sizeof(uint32));
 	}
 	b->delete_at[b->ndeletes++] = batch_rows(b, t);
-	batch->changed = true;
-	after_change(batch, t, 0);
 }
 
-static void
+/* Returns the size of the values out of line. */
+static Size
 append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 {
 	TableBatch *b = batch_table(t);
@@ -147,13 +151,15 @@ append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 	}
 	if (!batch->scratch->isReset)
 		MemoryContextReset(batch->scratch);
-	batch_end_row(batch, t, mark, big);
+	batch_end_row(t, mark);
+	return big;
 }
 
-static void
+static Size
 append_delete(Batch *batch, PipelineTable *t, const DecodeRow *old_row)
 {
 	TableBatch *b = batch_table(t);
+	Size		big = 0;
 
 	for (int k = 0; k < t->nkeys; k++)
 	{
@@ -163,13 +169,14 @@ append_delete(Batch *batch, PipelineTable *t, const DecodeRow *old_row)
 		if (old_row->isnull[c->attnum - 1])
 			column_append_null(b->keys[k]);
 		else if (c->varlena && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
-			batch_append_external(batch, c, b->keys[k], value);
+			big += batch_append_external(batch, c, b->keys[k], value);
 		else
 			convert_append(&c->convert, b->keys[k], value, batch->scratch);
 	}
 	if (!batch->scratch->isReset)
 		MemoryContextReset(batch->scratch);
-	batch_end_delete(batch, t);
+	batch_end_delete(t);
+	return big;
 }
 
 /* The table a change goes to. */
@@ -317,11 +324,13 @@ sink_insert(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 {
 	Batch	   *batch = (Batch *) sink;
 	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_INSERT, NULL, new_row);
+	Size		big;
 
 	if (t == NULL)
 		return;
-	append_row(batch, t, new_row, batch_new_key_mark(t));
+	big = append_row(batch, t, new_row, batch_new_key_mark(t));
 	t->batch->inserts++;
+	after_change(batch, t, big);
 }
 
 static void
@@ -330,13 +339,15 @@ sink_update(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 {
 	Batch	   *batch = (Batch *) sink;
 	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_UPDATE, old_row, new_row);
+	Size		big = 0;
 
 	if (t == NULL)
 		return;
 	if (old_row)
-		append_delete(batch, t, old_row);
-	append_row(batch, t, new_row, old_row ? ROW_MOVED | batch_new_key_mark(t) : ROW_REPLACES);
+		big = append_delete(batch, t, old_row);
+	big += append_row(batch, t, new_row, old_row ? ROW_MOVED | batch_new_key_mark(t) : ROW_REPLACES);
 	t->batch->updates++;
+	after_change(batch, t, big);
 }
 
 static void
@@ -345,11 +356,13 @@ sink_delete(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn,
 {
 	Batch	   *batch = (Batch *) sink;
 	PipelineTable *t = sink_mirror(batch, txn, rel, HISTORY_DELETE, old_row, NULL);
+	Size		big;
 
 	if (t == NULL || t->write.keep_deleted)
 		return;
-	append_delete(batch, t, old_row);
+	big = append_delete(batch, t, old_row);
 	t->batch->deletes++;
+	after_change(batch, t, big);
 }
 
 /* Everything the table had is void: buffers, early files, and at the flush the lake's files. */

@@ -122,11 +122,19 @@ extern void batch_buffers_reset(Batch *batch, PipelineTable *t);
  * delete, after a value was appended to each column, or key column; a value
  * to be carried that was appended as null; TRUNCATE; the mark of a new row.
  */
-extern void batch_end_row(Batch *batch, PipelineTable *t, uint8 mark, Size big);
-extern void batch_end_delete(Batch *batch, PipelineTable *t);
+extern void batch_end_row(PipelineTable *t, uint8 mark);
+extern void batch_end_delete(PipelineTable *t);
 extern void batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column);
 extern void batch_truncate(Batch *batch, PipelineTable *t);
 extern uint8 batch_new_key_mark(const PipelineTable *t);
+
+/*
+ * After each whole change: a row, a delete, or, where an update changed the
+ * key, a delete and its row.  Only here is the memory looked at and may the
+ * buffers be written: a moved row that is cut off from its delete has no old
+ * version to take values from.  `bytes`: of the change's large values.
+ */
+extern void batch_end_change(Batch *batch, PipelineTable *t, Size bytes);
 
 /* Appends a value that is not plain in memory, but is to be had (no VARATT_IS_EXTERNAL_ONDISK); returns its size. */
 extern Size batch_append_external(Batch *batch, const TableColumn *c, ColumnVector *v, Datum value);

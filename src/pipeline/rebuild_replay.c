@@ -234,7 +234,7 @@ play_delete(Replay *r)
 	for (int k = 0; k < t->nkeys; k++)
 		vectors[t->keys[k]] = b->keys[k];
 	append_image(r, cursor_of(r->slot, ROW_BEFORE), vectors);
-	batch_end_delete(r->batch, t);
+	batch_end_delete(t);
 }
 
 /* The columns that WAL did not have: to be taken over from the row's old version. */
@@ -275,7 +275,21 @@ play_row(Replay *r, uint8 mark)
 	if (carry_unchanged(r, row))
 		mark |= ROW_CARRIES;
 	append_image(r, c, b->columns);
-	batch_end_row(r->batch, r->t, mark, (Size) (c.end - c.at));
+	batch_end_row(r->t, mark);
+}
+
+/* The size of an image of the change at hand. */
+static Size
+image_bytes(const Replay *r, int column)
+{
+	return r->slot->tts_isnull[column] ? 0 : VARSIZE_ANY_EXHDR(DatumGetPointer(r->slot->tts_values[column]));
+}
+
+/* The change at hand is in the batch, all of it. */
+static void
+end_change(Replay *r)
+{
+	batch_end_change(r->batch, r->t, image_bytes(r, ROW_BEFORE) + image_bytes(r, ROW_AFTER));
 }
 
 static void
@@ -301,15 +315,19 @@ play(Replay *r)
 		case HISTORY_INSERT:
 		case HISTORY_READ:
 			play_row(r, batch_new_key_mark(t));
+			end_change(r);
 			break;
 		case HISTORY_UPDATE:
 			if (before)
 				play_delete(r);
 			play_row(r, before ? ROW_MOVED | batch_new_key_mark(t) : ROW_REPLACES);
+			end_change(r);
 			break;
 		case HISTORY_DELETE:
-			if (!t->write.keep_deleted)
-				play_delete(r);
+			if (t->write.keep_deleted)
+				break;
+			play_delete(r);
+			end_change(r);
 			break;
 		case HISTORY_TRUNCATE:
 			if (!t->write.keep_truncated)
