@@ -306,6 +306,7 @@ remember_moment();
 TarnCrash::flush($node, 'r');
 TarnTest::all_same($node, 'mirrors are right beside their histories');
 is($node->safe_psql($db, "SELECT count(*) FROM tarn.tables WHERE pipeline = 'r' AND copy_reason IS NOT NULL"), '0', 'no table was copied anew');
+TarnTest::histories($node, [ map { "public.${_}__history" } @tables ], 'no file of a history went in crashes and changes of shape');
 foreach my $table (@tables)
 {
 	is(rebuilt($table, '', $#moments), '0', "$table: the mirror of now");
@@ -386,6 +387,7 @@ remember_moment();
 TarnCrash::flush($node, 'r');
 is(rebuilt('keyless', '', $#moments), '0', 'a copy later');
 TarnTest::files_known($node, 'no file of the tables that were left stays unknown');
+TarnTest::histories($node, [ map { "public.${_}__history" } @tables ], 'nor in copies and errors');
 
 # a type that widens while more is rebuilt than fits into memory: the first update comes when files have been written, before the change
 $node->safe_psql($db, <<'SQL');
@@ -533,6 +535,7 @@ foreach my $keep ('false', 'true', 'only', 'true')
 # what is asked by time reads the files of these days only
 like($node->safe_psql($db, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM h.k WHERE commit_time > now() + interval '1 day'"),
 	qr/pruned/i, 'files of other days are not read');
+TarnTest::histories($node, [ map { "public.${_}__history" } @tables, qw(a f o plain) ], 'histories had files added, never one taken');
 TarnTest::files_known($node);
 $node->safe_psql($db, "SELECT tarn.drop_pipeline('r', drop_data => true)");
 is($node->safe_psql($db, "SELECT count(*) FROM tarn_catalog.iceberg_tables WHERE table_name ~ '^(k|keyless|parted)'"), '0', 'histories and what was made of them go with the data');

@@ -9,6 +9,7 @@
 #   TarnTest::all_same($node, 'what');                all tables of all pipelines
 #   TarnTest::engines($node, ['public.t'], 'what');   PyIceberg and DuckDB read the very rows of the source
 #   TarnTest::files_known($node);                     no file is missing in the warehouse, none is left behind
+#   TarnTest::histories($node, ['public.t__history']); files only came since the last call, each has rows of its day
 
 package TarnTest;
 
@@ -303,7 +304,7 @@ sub interop_server
 	local %ENV = (%ENV, AWS_ACCESS_KEY_ID => $access, AWS_SECRET_ACCESS_KEY => $secret);
 	my ($in, $out);
 
-	open2($out, $in, $ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3', "$top/test/interop/serve.py", qw(lake_engines lake_files));
+	open2($out, $in, $ENV{TARN_VENV} ? "$ENV{TARN_VENV}/bin/python" : 'python3', "$top/test/interop/serve.py", qw(lake_engines lake_files lake_history));
 	$interop = { in => $in, out => $out };
 	return;
 }
@@ -349,6 +350,15 @@ sub files_known
 	my ($node, $what, %options) = @_;
 
 	return interop($node, 'lake_files', [], $what || 'no file is missing, none is left behind', %options);
+}
+
+# Have histories only got files, in this call and since the last one, and has each the rows of one day?  See lake_history.py.
+sub histories
+{
+	my ($node, $tables, $what, %options) = @_;
+	my $seen = "$PostgreSQL::Test::Utils::tmp_check/histories_" . $node->name . '.json';
+
+	return interop($node, 'lake_history', [ '--seen', $seen, @$tables ], $what || 'histories only grow, by files of one day', %options);
 }
 
 # Imports all tables of the pipelines anew and compares each with its source, as text: two values that are equal may
