@@ -22,6 +22,7 @@
 #include "storage/bufmgr.h"
 #include "tcop/cmdtag.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "decode/note.h"
@@ -30,7 +31,7 @@ PG_FUNCTION_INFO_V1(tarn_note_command);
 PG_FUNCTION_INFO_V1(tarn_note_drop);
 PG_FUNCTION_INFO_V1(tarn_note_rewrite);
 
-/* The table is rewritten for other reasons than its values: see AT_REWRITE_*. */
+/* The table is rewritten for its values: see AT_REWRITE_*. */
 #define REWRITE_VALUES (AT_REWRITE_DEFAULT_VAL | AT_REWRITE_COLUMN_REWRITE)
 
 static EventTriggerData *
@@ -94,8 +95,8 @@ tarn_note_command(PG_FUNCTION_ARGS)
 	if (IsA(data->parsetree, AlterTableStmt))
 		note_attached((AlterTableStmt *) data->parsetree);
 	/* any other command may change types, or what they are called */
-	note_write(data->tag == CMDTAG_ALTER_TABLE || data->tag == CMDTAG_ALTER_PUBLICATION ?
-			   NOTE_REFRESH : NOTE_TYPES);
+	note_write(data->tag == CMDTAG_ALTER_TABLE || data->tag == CMDTAG_ALTER_PUBLICATION ||
+			   data->tag == CMDTAG_CREATE_PUBLICATION ? NOTE_REFRESH : NOTE_TYPES);
 	PG_RETURN_VOID();
 }
 
@@ -136,9 +137,12 @@ tarn_note_rewrite(PG_FUNCTION_ARGS)
 
 	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
 	reason = DatumGetInt32(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_REASON));
-	if ((reason & REWRITE_VALUES) == 0)
-		PG_RETURN_VOID();
-	if ((reason & AT_REWRITE_DEFAULT_VAL) || computes_values(data->parsetree))
+	/* what was done to an unlogged table is not in WAL */
+	if ((reason & AT_REWRITE_ALTER_PERSISTENCE) && get_rel_persistence(relid) == RELPERSISTENCE_UNLOGGED)
+		note_write(psprintf("%s%u it was unlogged", NOTE_LOST, relid));
+	else if ((reason & REWRITE_VALUES) == 0)
+		note_write(psprintf("%s%u", NOTE_MOVED, relid));
+	else if ((reason & AT_REWRITE_DEFAULT_VAL) || computes_values(data->parsetree))
 		note_write(psprintf("%s%u its rows were rewritten by %s", NOTE_LOST, relid, GetCommandTagName(data->tag)));
 	else
 		note_write(psprintf("%s%u", NOTE_REWRITTEN, relid));

@@ -7,15 +7,19 @@
  * shape is known as soon as a row of it follows.  Event triggers (api/note.c)
  * leave a transactional logical message in the very place of the command for
  * when none does, and for what no description shows: rows that were
- * rewritten.  What a note says of a shape is only where to look; so a note
- * that is missing (the triggers were disabled) cannot make the lake differ
- * silently.
+ * rewritten.
+ *
+ * The triggers may be disabled.  What a note says of a shape is only where to
+ * look: without it the next row tells.  Rows that ALTER TABLE rewrites are in
+ * WAL, and count as lost where no note came before them.  A table without a
+ * row that follows stays as it was until one does.
  *
  *	refresh				shapes changed: look at all tables
  *	types				types changed, or names of types: the same, also where a
  *						table's own description is as it was
  *	rewritten OID		the rows of a table were rewritten by widening numbers;
  *						then as refresh
+ *	moved OID			the rows of a table were rewritten as they are
  *	lost OID REASON		the rows of a table changed without being told
  *	options				options of a pipeline or of its tables were set
  *
@@ -36,6 +40,7 @@
 #define NOTE_REFRESH "refresh"
 #define NOTE_TYPES "types"
 #define NOTE_REWRITTEN "rewritten "
+#define NOTE_MOVED "moved "
 #define NOTE_LOST "lost "
 #define NOTE_OPTIONS "options"
 

@@ -119,6 +119,7 @@ plugin_startup(LogicalDecodingContext *ctx, OutputPluginOptions *options, bool i
 	plugin->change_context = AllocSetContextCreate(ctx->context, "tarn change", ALLOCSET_DEFAULT_SIZES);
 	plugin_parse_options(plugin, ctx);
 	ctx->output_plugin_private = plugin;
+	options->receive_rewrites = plugin->sink->ops->tables != NULL;
 	if (plugin->sink->ops->startup != NULL)
 		plugin->sink->ops->startup(plugin->sink, ctx);
 	MemoryContextSwitchTo(old);
@@ -163,6 +164,7 @@ plugin_begin(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	plugin->txn.commit_time = txn->xact_time.commit_time;
 	plugin->txn_number++;
 	plugin->begun = false;
+	plugin->noted = InvalidOid;
 	if (plugin->sink->retell)
 		relation_cache_retell(plugin->relations);
 	plugin->sink->retell = false;

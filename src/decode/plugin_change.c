@@ -125,17 +125,35 @@ plugin_send(Plugin *plugin, LeafRelation *leaf, ReorderBufferChange *change,
 	}
 }
 
-/* A change that no publication publishes: a sink that keeps the table must know. */
-static void
-plugin_missed(Plugin *plugin, LeafRelation *leaf, XLogRecPtr lsn)
+void
+plugin_miss(Plugin *plugin, Oid relid, XLogRecPtr lsn)
 {
 	ChangeSink *sink = plugin->sink;
 
-	if (sink->ops->unpublished == NULL || leaf->missed_txn == plugin->txn_number)
+	if (sink->ops->unpublished != NULL &&
+		(sink->ops->wants == NULL || sink->ops->wants(sink, relid, &plugin->txn)))
+		sink->ops->unpublished(sink, &plugin->txn, lsn, relid);
+}
+
+/* A change that leaves as another table's, or not at all: a sink that keeps the table, or a root of it, must know. */
+static void
+plugin_missed(Plugin *plugin, LeafRelation *leaf, XLogRecPtr lsn)
+{
+	ListCell   *lc;
+
+	leaf->missed_txn = plugin->txn_number;
+	foreach(lc, leaf->kin)
+		plugin_miss(plugin, lfirst_oid(lc), lsn);
+}
+
+/* Rows that a table gets anew, of which no note has told: there are no event triggers, perhaps. */
+static void
+plugin_rewrites(Plugin *plugin, LeafRelation *leaf, XLogRecPtr lsn)
+{
+	if (leaf->rewrites == plugin->noted || leaf->missed_txn == plugin->txn_number)
 		return;
 	leaf->missed_txn = plugin->txn_number;
-	if (sink->ops->wants == NULL || sink->ops->wants(sink, leaf->relid, &plugin->txn))
-		sink->ops->unpublished(sink, &plugin->txn, lsn, leaf->relid);
+	plugin_look(plugin, leaf->rewrites, lsn, "its rows were rewritten");
 }
 
 /* Which row was updated or deleted is not in WAL. */
@@ -171,9 +189,12 @@ plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 	DecodeRow  *new_row = NULL;
 
 	plugin_progress(plugin, ctx, false);
+	if (unlikely(leaf->kin != NIL) && leaf->missed_txn != plugin->txn_number)
+		plugin_missed(plugin, leaf, change->lsn);
 	if (leaf->published == NULL)
 	{
-		plugin_missed(plugin, leaf, change->lsn);
+		if (OidIsValid(leaf->rewrites))
+			plugin_rewrites(plugin, leaf, change->lsn);
 		return;
 	}
 	decode_current_relid = leaf->published->rel.relid;
@@ -246,11 +267,10 @@ plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelatio
 	{
 		LeafRelation *leaf = relation_cache_get(plugin->relations, relations[i]);
 
-		if (leaf->published == NULL)
-		{
+		if (leaf->kin != NIL && leaf->missed_txn != plugin->txn_number)
 			plugin_missed(plugin, leaf, change->lsn);
+		if (leaf->published == NULL)
 			continue;
-		}
 		decode_current_relid = leaf->published->rel.relid;
 		if (!plugin_wanted(plugin, leaf->published, change->lsn) || !leaf->pub_truncate)
 			continue;

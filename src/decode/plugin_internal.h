@@ -29,6 +29,7 @@ typedef struct Plugin
 	uint64		txn_number;		/* serial, for PublishedRelation.wanted_txn */
 	TransactionId newest;		/* a transaction id assigned before the commit at hand */
 	bool		begun;			/* the sink's begin was called for it */
+	Oid			noted;			/* the last table that a note in it said is rewritten */
 	int			changes;		/* since the last note of progress */
 } Plugin;
 
@@ -77,7 +78,16 @@ extern void plugin_change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn,
 extern void plugin_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int nrelations,
 							Relation relations[], ReorderBufferChange *change);
 
+/* The sink lacks a change of a table that is not published, or not as itself. */
+extern void plugin_miss(Plugin *plugin, Oid relid, XLogRecPtr lsn);
+
 /* --- plugin_note.c --- */
+
+/*
+ * The table as the catalogs show it now, to the sink; lost: its rows changed
+ * in a way that cannot be told, or NULL.
+ */
+extern void plugin_look(Plugin *plugin, Oid relid, XLogRecPtr lsn, const char *lost);
 
 extern void plugin_message(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr lsn,
 						   bool transactional, const char *prefix, Size size, const char *body);

@@ -8,32 +8,51 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "decode/note.h"
 #include "decode/plugin_internal.h"
 #include "utils/memutils.h"
 
-/* The table as the catalogs show it now, to the sink; *lost: its rows changed in a way that cannot be told. */
 static void
+plugin_look_published(Plugin *plugin, PublishedRelation *published, XLogRecPtr lsn, const char *lost)
+{
+	bool		announced = published->announced;
+
+	decode_current_relid = published->rel.relid;
+	if (plugin_wanted(plugin, published, lsn) && (lost != NULL || !announced))
+	{
+		plugin_need_begin(plugin);
+		if (lost != NULL)
+			plugin->sink->ops->lost(plugin->sink, &plugin->txn, lsn, &published->rel, lost);
+	}
+	decode_current_relid = InvalidOid;
+}
+
+/*
+ * A table that is away is not described, and if it comes back unchanged is
+ * not copied.  So what happens meanwhile and does not show then must count as
+ * missed: rows that changed untold, and all that may become of partitions.
+ */
+void
 plugin_look(Plugin *plugin, Oid relid, XLogRecPtr lsn, const char *lost)
 {
 	Relation	relation = RelationIdGetRelation(relid);
 	LeafRelation *leaf;
+	ListCell   *lc;
 
 	if (!RelationIsValid(relation))
 		return;
 	leaf = relation_cache_get(plugin->relations, relation);
 	if (leaf->published != NULL)
+		plugin_look_published(plugin, leaf->published, lsn, lost);
+	foreach(lc, leaf->kin)
 	{
-		bool		announced = leaf->published->announced;
+		Oid			kin = lfirst_oid(lc);
 
-		decode_current_relid = leaf->published->rel.relid;
-		if (plugin_wanted(plugin, leaf->published, lsn) && (lost != NULL || !announced))
-		{
-			plugin_need_begin(plugin);
-			if (lost != NULL)
-				plugin->sink->ops->lost(plugin->sink, &plugin->txn, lsn, &leaf->published->rel, lost);
-		}
-		decode_current_relid = InvalidOid;
+		if (kin == relid && (lost != NULL || relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
+			plugin_miss(plugin, kin, lsn);
+		else if (kin != relid && lost != NULL)
+			plugin_look(plugin, kin, lsn, lost);
 	}
 	RelationClose(relation);
 }
@@ -65,28 +84,55 @@ plugin_refresh(Plugin *plugin, XLogRecPtr lsn)
 	}
 }
 
+/* The rows of a table were given other types; what becomes of a table that is away is not told. */
+static void
+plugin_note_rewritten(Plugin *plugin, Oid relid, XLogRecPtr lsn)
+{
+	const ChangeSinkOps *ops = plugin->sink->ops;
+	Oid			published = plugin_published(plugin, relid);
+
+	if (!OidIsValid(published))
+		plugin_look(plugin, relid, lsn, "its rows were rewritten");
+	else if (ops->wants == NULL || ops->wants(plugin->sink, published, &plugin->txn))
+		ops->rewritten(plugin->sink, &plugin->txn, lsn, published);
+}
+
+/* Does the note begin so?  Then *relid is the table that follows, *rest what stands behind it. */
+static bool
+plugin_note_table(const char *text, const char *kind, Oid *relid, char **rest)
+{
+	if (strncmp(text, kind, strlen(kind)) != 0)
+		return false;
+	*relid = (Oid) strtoul(text + strlen(kind), rest, 10);
+	return true;
+}
+
 /* A note that an event trigger left (note.h). */
 static void
 plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
 {
 	const ChangeSinkOps *ops = plugin->sink->ops;
 	char	   *text;
-	char	   *end;
+	char	   *rest;
 	Oid			relid;
 
 	if (ops->tables == NULL || (text = note_read(plugin->txn.xid, body, size)) == NULL)
 		return;
-	if (strncmp(text, NOTE_LOST, strlen(NOTE_LOST)) == 0)
+	if (plugin_note_table(text, NOTE_LOST, &relid, &rest))
 	{
-		relid = (Oid) strtoul(text + strlen(NOTE_LOST), &end, 10);
-		plugin_look(plugin, relid, lsn, end + 1);
+		plugin->noted = relid;
+		plugin_look(plugin, relid, lsn, rest + 1);
 		return;
 	}
-	if (strncmp(text, NOTE_REWRITTEN, strlen(NOTE_REWRITTEN)) == 0)
+	if (plugin_note_table(text, NOTE_MOVED, &relid, &rest))
 	{
-		relid = plugin_published(plugin, (Oid) strtoul(text + strlen(NOTE_REWRITTEN), &end, 10));
-		if (OidIsValid(relid) && (ops->wants == NULL || ops->wants(plugin->sink, relid, &plugin->txn)))
-			ops->rewritten(plugin->sink, &plugin->txn, lsn, relid);
+		plugin->noted = relid;
+		return;
+	}
+	if (plugin_note_table(text, NOTE_REWRITTEN, &relid, &rest))
+	{
+		plugin->noted = relid;
+		plugin_note_rewritten(plugin, relid, lsn);
 	}
 	if (strcmp(text, NOTE_OPTIONS) == 0)
 	{

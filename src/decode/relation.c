@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "base/compat.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "decode/relation.h"
 #include "decode/types.h"
@@ -264,6 +265,20 @@ leaf_tuple_init(LeafTuple *tuple, int natts, const AttrMap *map)
 	}
 }
 
+/* The tables that would have the leaf's rows, were they published, and are not. */
+static List *
+leaf_kin(const LeafRelation *leaf, Relation relation)
+{
+	List	   *kin = NIL;
+
+	if (leaf->published != NULL && !relation->rd_rel->relispartition)
+		return NIL;
+	if (relation->rd_rel->relispartition)
+		kin = get_partition_ancestors(leaf->relid);
+	kin = lcons_oid(leaf->relid, kin);
+	return leaf->published != NULL ? list_delete_oid(kin, leaf->published->rel.relid) : kin;
+}
+
 static void
 leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 {
@@ -271,6 +286,9 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 	PublishedAs as;
 
 	leaf->published = NULL;
+	leaf->kin = NIL;
+	leaf->missed_txn = 0;
+	leaf->rewrites = relation->rd_rel->relrewrite;
 	if (leaf->context == NULL)
 		leaf->context = AllocSetContextCreate(cache->context, "tarn leaf relation", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(leaf->context);
@@ -280,7 +298,8 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 	leaf->valid = true;
 	relation_publications(cache);
 	old = MemoryContextSwitchTo(leaf->context);
-	if (published_as(leaf->relid, cache->publications, &as))
+	memset(&as, 0, sizeof(as));
+	if (!OidIsValid(leaf->rewrites) && published_as(leaf->relid, cache->publications, &as))
 	{
 		leaf->published = relation_published_get(cache, relation, &as);
 		if (as.relid != leaf->relid)
@@ -292,6 +311,8 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 		leaf->generation = leaf->published->rel.generation;
 		leaf->tells_key = relation_tells_key(relation, leaf->map, &leaf->published->rel);
 	}
+	if (!OidIsValid(leaf->rewrites))
+		leaf->kin = leaf_kin(leaf, relation);
 	leaf->pub_insert = as.pub_insert;
 	leaf->pub_update = as.pub_update;
 	leaf->pub_delete = as.pub_delete;

@@ -54,7 +54,9 @@ typedef struct LeafRelation
 	bool		pub_truncate;
 	PublishedRelation *published;	/* NULL: not published */
 	uint32		generation;		/* of `published` that the map is for */
-	uint64		missed_txn;		/* not published: transaction for which the sink was told */
+	List	   *kin;			/* itself and its ancestors (Oid), but for the one it is published as */
+	uint64		missed_txn;		/* transaction for which the sink was told that these lack a change */
+	Oid			rewrites;		/* the table whose rows it gets, by an ALTER TABLE that is under way */
 	bool		tells_key;		/* its old tuples have the published relation's key */
 	AttrMap    *map;			/* to the published relation's attributes, or NULL */
 	int			natts;			/* of the leaf */

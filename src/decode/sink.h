@@ -159,9 +159,10 @@ typedef struct ChangeSinkOps
 							DecodeRelation *rel, bool deleted, const char *reason);
 
 	/*
-	 * A table that the sink wants changed while no publication published it:
-	 * what was missed is not told, also not when it is published again later.
-	 * Once for each table in each transaction.
+	 * A table that the sink wants changed while no publication published it,
+	 * or as another table: what was missed is not told, also not when it is
+	 * published again later.  At least once for each table in each
+	 * transaction.
 	 */
 	void		(*unpublished) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid);
 

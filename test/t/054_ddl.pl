@@ -295,6 +295,25 @@ sub partitions
 	sql('ALTER TABLE root ADD COLUMN e int', 'ALTER TABLE root ALTER e SET DEFAULT 5', 'INSERT INTO root (id, k) VALUES (503, 1)');
 	agree('root', 'and one without', %v);
 
+	# what is done while the root is away
+	my @away = ([ 'rows of a partition', 'INSERT INTO root (id, k) VALUES (700, 1)' ],
+		[ 'a partition that is attached with rows', 'ALTER TABLE root ATTACH PARTITION root7 FOR VALUES IN (7)' ],
+		[ 'a partition of a partition that is attached with rows', 'ALTER TABLE root9 ATTACH PARTITION root92 FOR VALUES IN (9)' ],
+		[ 'a partition that goes, changes and comes back', 'ALTER TABLE root DETACH PARTITION root7', 'TRUNCATE root7', 'ALTER TABLE root ATTACH PARTITION root7 FOR VALUES IN (7)' ]);
+
+	sql('CREATE TABLE root7 (LIKE root)', 'INSERT INTO root7 (id, k) VALUES (1, 7)', 'CREATE TABLE root92 (LIKE root)', 'INSERT INTO root92 (id, k) VALUES (1, 9)');
+	foreach my $case (@away)
+	{
+		my ($what, @commands) = @$case;
+
+		sql('BEGIN', 'ALTER PUBLICATION v DROP TABLE root', @commands, 'ALTER PUBLICATION v ADD TABLE root', 'COMMIT');
+		agree('root', "$what while the root was away", %v, copied => 1);
+	}
+	sql('BEGIN', 'ALTER PUBLICATION v SET (publish_via_partition_root = false)', 'INSERT INTO root (id, k) VALUES (701, 1)', 'ALTER PUBLICATION v SET (publish_via_partition_root = true)', 'COMMIT');
+	agree('root', 'rows of a partition that was published as itself', %v, copied => 1);
+	sql('DROP TABLE root7, root92');
+	agree('root', 'and dropped', %v, copied => 1);
+
 	sql('ALTER PUBLICATION v SET (publish_via_partition_root = false)', "INSERT INTO root (id, k) VALUES (600, 1)");
 	live('root1');
 	agree('root1', 'partitions by themselves', %v);
@@ -340,6 +359,76 @@ sub publications
 	agree('pub', 'deletes again', where => 'id > 50', copied => 1);
 	# all the others, too
 	$copied{'public.busy'}++;
+	sql('CREATE TABLE made (id int PRIMARY KEY)', 'INSERT INTO made SELECT generate_series(1, 20)',
+		'CREATE PUBLICATION m FOR TABLE made', "SELECT tarn.create_pipeline('m', 'lake', '{m}', flush_interval => '200 ms')");
+	live('made');
+	sql('BEGIN', 'DROP PUBLICATION m', 'CREATE PUBLICATION m FOR TABLE made WHERE (id > 10)', 'COMMIT');
+	agree('made', 'a publication that is made anew', pipeline => 'm', where => 'id > 10', copied => 1);
+	sql("SELECT tarn.drop_pipeline('m')");
+	return;
+}
+
+# What leaves the publications and comes back has missed what was done meanwhile, whether rows told of it or not.
+sub away
+{
+	my $id = 1000;
+
+	mirrored('aw', 'id int PRIMARY KEY, x bigint, f float8', 'INSERT INTO aw SELECT i, i, i / 3.0 FROM generate_series(1, 20) i');
+	foreach my $case (
+		[ 'rows computed', 'ALTER TABLE aw ALTER x TYPE bigint USING x + 1' ],
+		[ 'types there and back', 'ALTER TABLE aw ALTER f TYPE real', 'ALTER TABLE aw ALTER f TYPE float8' ],
+		[ 'an insert', 'INSERT INTO aw VALUES (500, 5)' ],
+		[ 'a truncate', 'TRUNCATE aw', 'INSERT INTO aw SELECT i, i, i / 3.0 FROM generate_series(1, 20) i' ])
+	{
+		my ($what, @commands) = @$case;
+
+		foreach my $together (1, 0)
+		{
+			$id++;
+			$node->safe_psql($db, join(";\n", "INSERT INTO aw VALUES ($id, 1)", ($together ? 'BEGIN' : ()), 'ALTER PUBLICATION p DROP TABLE aw', @commands,
+					'ALTER PUBLICATION p ADD TABLE aw', ($together ? 'COMMIT' : ()), 'INSERT INTO busy VALUES (-1) ON CONFLICT DO NOTHING'));
+			if (!$together)
+			{
+				# the worker may have seen it go
+				live('aw');
+				TarnTest::flush($node, 'p');
+				$copied{'public.aw'} = () = copies('aw');
+			}
+			agree('aw', "$what while it was away, in " . ($together ? 'one transaction' : 'several'), copied => $together);
+			sql('DELETE FROM aw WHERE id = 500', "INSERT INTO aw VALUES (-$id)");
+		}
+	}
+	sql('BEGIN', 'ALTER PUBLICATION p DROP TABLE aw', 'ALTER PUBLICATION p ADD TABLE aw', 'COMMIT', 'INSERT INTO aw VALUES (7777)');
+	agree('aw', 'away, and nothing happened');
+	return;
+}
+
+# The same of a table that becomes unlogged, which FOR ALL TABLES allows.
+sub unlogged
+{
+	my %l = (pipeline => 'l');
+
+	sql('CREATE SCHEMA logged', 'CREATE TABLE logged.lt (id int PRIMARY KEY, a int)', 'INSERT INTO logged.lt SELECT i, i FROM generate_series(1, 10) i',
+		'CREATE PUBLICATION l FOR TABLES IN SCHEMA logged', "SELECT tarn.create_pipeline('l', 'lake', '{l}', flush_interval => '200 ms')");
+	live('logged.lt');
+	sql('BEGIN', 'INSERT INTO logged.lt VALUES (98, 1)', 'ALTER TABLE logged.lt SET UNLOGGED', 'INSERT INTO logged.lt VALUES (99, 1)', 'ALTER TABLE logged.lt SET LOGGED', 'INSERT INTO logged.lt VALUES (100, 1)', 'COMMIT');
+	agree('logged.lt', 'unlogged within a transaction', %l, copied => 1);
+	sql('ALTER TABLE logged.lt SET UNLOGGED', 'INSERT INTO logged.lt VALUES (199, 1)', 'ALTER TABLE logged.lt SET LOGGED');
+	live('logged.lt');
+	TarnTest::flush($node, 'l');
+	$copied{'logged.lt'} = () = copies('lt');
+	agree('logged.lt', 'unlogged for a moment', %l);
+	sql('INSERT INTO logged.lt VALUES (300, 1)', 'ALTER TABLE logged.lt SET UNLOGGED', 'INSERT INTO logged.lt VALUES (301, 1)');
+	$node->poll_query_until($db, q(SELECT count(*) = 0 FROM tarn.tables WHERE pipeline = 'l')) or die;
+	agree('logged.lt', 'unlogged: as it was then', %l, where => 'id <> 301');
+	sql('ALTER TABLE logged.lt SET LOGGED');
+	live('logged.lt');
+	agree('logged.lt', 'and logged again', %l);
+	sql(map { "ALTER EVENT TRIGGER tarn_note_$_ DISABLE" } qw(command drop rewrite));
+	sql('BEGIN', 'ALTER TABLE logged.lt SET UNLOGGED', 'INSERT INTO logged.lt VALUES (401, 1)', 'ALTER TABLE logged.lt SET LOGGED', 'COMMIT');
+	sql(map { "ALTER EVENT TRIGGER tarn_note_$_ ENABLE ALWAYS" } qw(command drop rewrite));
+	agree('logged.lt', 'unlogged, and no trigger has told', %l, copied => 1);
+	sql("SELECT tarn.drop_pipeline('l')");
 	return;
 }
 
@@ -386,6 +475,10 @@ sub untold
 	agree('u', 'a type that may have been computed', copied => 1);
 	sql('ALTER TABLE u ADD COLUMN c int NOT NULL DEFAULT random()', 'INSERT INTO u (id) VALUES (102)');
 	agree('u', 'a volatile default', copied => 1);
+	sql('ALTER TABLE u ALTER b TYPE bigint USING b + 1');
+	agree('u', 'rows that are computed', copied => 1);
+	sql('INSERT INTO u (id) VALUES (103)', 'VACUUM FULL u', 'CLUSTER u USING u_pkey', 'INSERT INTO u (id) VALUES (104)');
+	agree('u', 'and rows that are moved');
 	sql(map { "ALTER EVENT TRIGGER tarn_note_$_ ENABLE ALWAYS" } qw(command drop rewrite));
 	return;
 }
@@ -455,9 +548,9 @@ sub crashes
 	return;
 }
 
-my %subs = (partitions => \&partitions, publications => \&publications, recreation => \&recreation, untold => \&untold, foreign => \&foreign, columns => \&columns, defaults => \&defaults, types => \&types, constraints => \&constraints, names => \&names, rewrites => \&rewrites);
+my %subs = (away => \&away, unlogged => \&unlogged, partitions => \&partitions, publications => \&publications, recreation => \&recreation, untold => \&untold, foreign => \&foreign, columns => \&columns, defaults => \&defaults, types => \&types, constraints => \&constraints, names => \&names, rewrites => \&rewrites);
 
-foreach my $name (qw(columns defaults types constraints names rewrites partitions recreation untold foreign publications))
+foreach my $name (qw(columns defaults types constraints names rewrites partitions recreation untold foreign publications away unlogged))
 {
 	subtest($name => $subs{$name}) if $name =~ /$only/;
 }
