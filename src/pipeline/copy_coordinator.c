@@ -434,7 +434,7 @@ coordinate(Coordinator *c)
 static void
 report_failure(Coordinator *c, const ErrorData *edata)
 {
-	char	   *text = edata->detail != NULL ? psprintf("%s; %s", edata->message, edata->detail) : edata->message;
+	char	   *text = session_error_text(edata);
 
 	replorigin_session_origin = InvalidRepOriginId;
 	if (MyReplicationSlot != NULL)

@@ -90,9 +90,7 @@ copy_send_failed(CopyWorker *w, int32 table, const ErrorData *edata)
 	copy_message(&message, COPY_FAILED);
 	copy_put_int32(&message, table);
 	copy_put_int32(&message, edata->sqlerrcode);
-	appendStringInfoString(&message, edata->message);
-	if (edata->detail != NULL)
-		appendStringInfo(&message, "; %s", edata->detail);
+	appendStringInfoString(&message, session_error_text(edata));
 	appendStringInfoChar(&message, '\0');
 	copy_send(w, &message);
 	pfree(message.data);

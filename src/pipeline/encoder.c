@@ -91,12 +91,14 @@ raise_failure(Cursor *in)
 	int			state = (int) wire_get_int(in);
 	char	   *message = wire_get_text(in);
 	char	   *detail = wire_get_text(in);
+	char	   *hint = wire_get_text(in);
 
 	encoder_failed_relid = relid;
 	ereport(ERROR,
 			(errcode(state),
 			 errmsg_internal("%s", message),
-			 detail ? errdetail_internal("%s", detail) : 0));
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 hint ? errhint("%s", hint) : 0));
 	pg_unreachable();
 }
 

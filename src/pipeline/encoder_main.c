@@ -279,6 +279,7 @@ report_failure(const ErrorData *edata)
 	wire_put_int(&result, edata->sqlerrcode);
 	wire_put_text(&result, edata->message);
 	wire_put_text(&result, edata->detail);
+	wire_put_text(&result, edata->hint);
 	send_result(&result);
 }
 

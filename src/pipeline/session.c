@@ -13,6 +13,7 @@
 #endif
 
 #include "access/xact.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 #include "utils/guc.h"
@@ -95,4 +96,18 @@ session_take_error(MemoryContext context)
 	LWLockReleaseAll();
 	MemoryContextSwitchTo(context);
 	return edata;
+}
+
+char *
+session_error_text(const ErrorData *edata)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, edata->message);
+	if (edata->detail)
+		appendStringInfo(&text, "; %s", edata->detail);
+	if (edata->hint)
+		appendStringInfo(&text, "; %s", edata->hint);
+	return text.data;
 }

@@ -25,6 +25,9 @@ extern void session_keep_memory(int64 limit);
  */
 extern ErrorData *session_take_error(MemoryContext context);
 
+/* Message, detail and hint in a line, for the views and the log. */
+extern char *session_error_text(const ErrorData *edata);
+
 /*
  * Starts a background process of tarn that is not started again when it ends;
  * its end sets our latch.  `function` is its entry point, which gets `arg`

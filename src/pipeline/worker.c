@@ -367,7 +367,7 @@ static void
 report_failure(ErrorData *edata)
 {
 	Oid			guilty = guilty_table(edata);
-	char	   *text = edata->detail ? psprintf("%s; %s", edata->message, edata->detail) : edata->message;
+	char	   *text = session_error_text(edata);
 	long		backoff = BACKOFF_FIRST_MS;
 
 	replorigin_session_origin = InvalidRepOriginId;
