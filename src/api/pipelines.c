@@ -21,6 +21,7 @@
 
 #include "api/api.h"
 #include "base/privileged.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/fence.h"
 #include "pipeline/registry.h"
 #include "pipeline/state.h"
@@ -169,6 +170,7 @@ api_start_at_commit(int32 id)
 	PipelineState *state = state_find(MyDatabaseId, id);
 
 	api_scout_at_commit();
+	crash_marks_remove(MyDatabaseId, id);
 	if (state == NULL)
 		return;
 	state->restart_at = 0;

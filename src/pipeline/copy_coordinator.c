@@ -36,6 +36,7 @@
 #include "pipeline/copy.h"
 #include "pipeline/copy_coordinator.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/file_wire.h"
 #include "pipeline/flush.h"
 #include "pipeline/history.h"
@@ -464,6 +465,7 @@ tarn_copy_main(Datum arg)
 	before_shmem_exit(coordinator_exit, (Datum) 0);
 	BackgroundWorkerInitializeConnectionByOid(c->args.database, c->args.owner, 0);
 	session_settle();
+	crash_mark_set(c->args.database, c->args.pipeline_id);
 	MemoryContextSwitchTo(context);
 
 	PG_TRY();

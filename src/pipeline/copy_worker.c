@@ -25,6 +25,7 @@
 #include "base/failpoint.h"
 #include "pipeline/copy.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/file_wire.h"
 #include "pipeline/session.h"
 
@@ -207,6 +208,7 @@ tarn_copy_worker_main(Datum arg)
 
 	BackgroundWorkerInitializeConnectionByOid(w.shared->database, w.shared->owner, 0);
 	session_settle();
+	crash_mark_set(w.shared->database, w.shared->pipeline_id);
 	w.run.pipeline = copy_load_pipeline(w.shared->pipeline_id, NULL, TopMemoryContext);
 	if (w.run.pipeline == NULL)
 		proc_exit(0);

@@ -26,6 +26,7 @@
 #include "base/failpoint.h"
 #include "lake/table.h"
 #include "pipeline/copy_shared.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/encoder.h"
 #include "pipeline/encoder_shared.h"
 #include "pipeline/file_wire.h"
@@ -367,6 +368,7 @@ tarn_encoder_main(Datum arg)
 	touch_slots();
 	BackgroundWorkerInitializeConnectionByOid(process.shared->database, process.shared->owner, 0);
 	session_settle();
+	crash_mark_set(process.shared->database, process.shared->pipeline_id);
 	process.round = AllocSetContextCreate(TopMemoryContext, "tarn encoder command", ALLOCSET_DEFAULT_SIZES);
 
 	PG_TRY();

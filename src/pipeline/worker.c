@@ -28,6 +28,7 @@
 
 #include "base/compat.h"
 #include "base/failpoint.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/evolve.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
@@ -42,6 +43,9 @@
 #define BACKOFF_FIRST_MS 500
 #define BACKOFF_MAX_MS 60000
 
+/* What lived so long did not crash on what it found. */
+#define SETTLED_MS 60000
+
 /* An idle slot is moved on this often. */
 #define CONFIRM_IDLE_MS 10000
 #define ADVANCE_BYTES (1024 * 1024)
@@ -51,6 +55,9 @@ static PipelineState *state = NULL;
 /* The loop's own variables; survive into the error handler. */
 static Pipeline *pipeline = NULL;
 static Batch *batch = NULL;
+
+/* Crashes before this start are still held against the pipeline. */
+static bool crashes_count = true;
 
 /* Where decoding must begin: what the table furthest behind has. */
 static XLogRecPtr
@@ -152,6 +159,14 @@ wait_for_standbys(XLogRecPtr position)
 	state_set_detail(state, "%s", "");
 }
 
+static void
+forget_crashes(void)
+{
+	if (crashes_count)
+		crash_marks_remove(pipeline->database, pipeline->id);
+	crashes_count = false;
+}
+
 /* Everything before `position` is decoded: make it so in the lake, and say so. */
 static void
 flush_to(XLogRecPtr position)
@@ -166,6 +181,9 @@ flush_to(XLogRecPtr position)
 	state->oldest_buffered = 0;
 	state->buffered_bytes = 0;
 	state->committed_time = batch->last_commit_time;
+	/* a copy's processes may crash as well */
+	if (!any_table(TABLE_COPY))
+		forget_crashes();
 }
 
 /*
@@ -276,9 +294,11 @@ worker_run(const WorkerArgs *args)
 {
 	TimestampTz batch_since = 0;
 	TimestampTz last_confirm = 0;
+	TimestampTz started = GetCurrentTimestamp();
 	bool		open = false;
 
 	pipeline = worker_load(args, state);
+	worker_mark_start(pipeline);
 	worker_prepare_slot(pipeline);
 	worker_enter_fence(pipeline);
 	batch = batch_create(pipeline, worker_divide_memory(pipeline));
@@ -342,6 +362,9 @@ worker_run(const WorkerArgs *args)
 							 nap_ms(batch_since), PG_WAIT_EXTENSION);
 			ResetLatch(MyLatch);
 		}
+		if (crashes_count && state->activity == PIPELINE_STREAMING &&
+			TimestampDifferenceExceeds(started, GetCurrentTimestamp(), SETTLED_MS))
+			forget_crashes();
 	}
 }
 

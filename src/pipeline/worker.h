@@ -24,6 +24,9 @@ extern PipelineState *worker_attach(const WorkerArgs *args);
 /* Loads the pipeline's row and opens its lake, in TopMemoryContext. */
 extern Pipeline *worker_load(const WorkerArgs *args, PipelineState *state);
 
+/* After crashes: waits, or stops the pipeline when there were too many; then this process counts. */
+extern void worker_mark_start(Pipeline *p);
+
 /* Makes the slot of a new pipeline, or checks the one there is. */
 extern void worker_prepare_slot(Pipeline *p);
 

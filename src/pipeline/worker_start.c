@@ -17,9 +17,12 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
 
 #include "base/failpoint.h"
 #include "base/privileged.h"
+#include "pipeline/crash_mark.h"
 #include "pipeline/encoder.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
@@ -143,6 +146,34 @@ worker_load(const WorkerArgs *args, PipelineState *state)
 	pipeline->lake = lake_open(lake_server_oid(pipeline->lake_name), pipeline->owner);
 	CommitTransactionCommand();
 	return pipeline;
+}
+
+void
+worker_mark_start(Pipeline *pipeline)
+{
+	PipelineState *state = pipeline->state;
+	int			crashes = crash_marks_count(pipeline->database, pipeline->id);
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), crash_marks_pause_ms(crashes));
+
+	if (crashes >= CRASH_MARKS_MAX)
+		stop_pipeline(state, psprintf("its processes crashed %d times in a row", crashes),
+					  psprintf("The server's log says where. To try again, run SELECT tarn.resume(%s).",
+							   quote_literal_cstr(pipeline->name)));
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		CHECK_FOR_INTERRUPTS();
+		if (left <= 0)
+			break;
+		state_set_detail(state, "waiting after %d crashes", crashes);
+		if (pg_atomic_read_u32(&state->requests) & (REQUEST_LET_GO | REQUEST_DROP))
+			proc_exit(0);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	state_set_detail(state, "%s", "");
+	crash_mark_set(pipeline->database, pipeline->id);
 }
 
 void

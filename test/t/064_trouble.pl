@@ -126,6 +126,31 @@ foreach my $point (qw(flush-data-written store-file-begun before-transaction-end
 	goes_on('p', 't', "no memory at $point");
 }
 is(join("\n", TarnCrash::crashes($node)), '', 'no process crashed');
+
+# What crashes on the same record each time does not take the server along for ever
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$node->reload;
+my $offset = -s $node->logfile;
+TarnCrash::arm($node, 'flush-before-commit=kill');
+# not both: the other pipeline must not pay for it
+$i++;
+TarnCrash::patiently($node, "INSERT INTO t VALUES ($i, 'crashes')");
+for (my $end = time() + 120; time() < $end && substr(TarnCrash::slurp($node->logfile), $offset) !~ /is stopped: /; usleep(200_000)) { }
+TarnCrash::disarm($node);
+my $log = substr(TarnCrash::slurp($node->logfile), $offset);
+like($log, qr/pipeline "p" is stopped: its processes crashed 6 times in a row/, 'a worker that crashes each time is stopped');
+is(scalar(() = $log =~ /\(PID \d+\) was terminated by signal 9/g), 6, 'crash loop: the server restarted so often and no more');
+unlike($log, qr/pipeline "r" is stopped/, 'crash loop: the other pipeline is not blamed');
+is(TarnCrash::patiently($node, "SELECT state, last_error FROM tarn.pipelines WHERE name = 'p'"),
+	q{stopped|its processes crashed 6 times in a row; The server's log says where. To try again, run SELECT tarn.resume('p').},
+	'crash loop: the view says so, and what to do');
+sql("INSERT INTO r VALUES (1000000, 'goes on')");
+goes_on('r', 'r', 'crash loop, the other pipeline');
+$node->restart;
+$node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.pipelines WHERE name = 'p'") or diag('not stopped');
+ok(1, 'crash loop: stopped over a restart, too');
+goes_on('p', 't', 'crash loop');
+is(join(' ', glob($node->data_dir . '/pg_tarn/*/*/running.*')) =~ tr/ //, 1, 'crash loop: marks of the processes that run, and no others');
 $node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
 TarnTest::files_known($node);
 $node->stop;
