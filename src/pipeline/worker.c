@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -45,6 +46,9 @@
 
 /* What lived so long did not crash on what it found. */
 #define SETTLED_MS 60000
+
+/* Nothing but WAL is looked at for so long when nothing happens. */
+#define IDLE_MS 1000
 
 /* An idle slot is moved on this often. */
 #define CONFIRM_IDLE_MS 10000
@@ -289,6 +293,29 @@ nap_ms(TimestampTz batch_since)
 	return Max(10, Min(pipeline->flush_interval_ms / 10, 200));
 }
 
+/*
+ * Waits for what there may be to do.  A worker with nothing at hand looks only
+ * whether there is new WAL, for that costs nothing, however many tables there
+ * are; whoever wants more of it sets its latch.
+ */
+static void
+rest(TimestampTz batch_since, bool idle)
+{
+	long		ms = nap_ms(batch_since);
+
+	for (long slept = 0; slept == 0 || (idle && slept < IDLE_MS); slept += ms)
+	{
+		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION) & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			break;
+		}
+		if (!idle || GetFlushRecPtr(NULL) > state->received)
+			break;
+		state->current_at = GetCurrentTimestamp();
+	}
+}
+
 static void
 worker_run(const WorkerArgs *args)
 {
@@ -357,11 +384,7 @@ worker_run(const WorkerArgs *args)
 			more = upkeep_idle(pipeline, batch_since == 0);
 		encoder_rest();
 		if (!more)
-		{
-			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-							 nap_ms(batch_since), PG_WAIT_EXTENSION);
-			ResetLatch(MyLatch);
-		}
+			rest(batch_since, open && batch_since == 0 && state->activity == PIPELINE_STREAMING);
 		if (crashes_count && state->activity == PIPELINE_STREAMING &&
 			TimestampDifferenceExceeds(started, GetCurrentTimestamp(), SETTLED_MS))
 			forget_crashes();
