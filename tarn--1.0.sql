@@ -310,6 +310,7 @@ SELECT p.name,
 	s.deletes,
 	s.truncates,
 	s.buffered_bytes,
+	g.spill_bytes AS spilled_bytes,
 	s.written_bytes,
 	s.failures,
 	s.next_start,
@@ -323,7 +324,8 @@ FROM tarn.pipeline p
 CROSS JOIN LATERAL (SELECT p.system_identifier = (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
 	AND p.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()) AS here) h
 LEFT JOIN tarn.pipeline_status() s ON s.pipeline_id = p.id
-LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot AND h.here;
+LEFT JOIN pg_catalog.pg_replication_slots r ON r.slot_name = p.slot AND h.here
+LEFT JOIN LATERAL pg_catalog.pg_stat_get_replication_slot(r.slot_name::pg_catalog.text) g ON true;
 
 CREATE VIEW tarn.tables AS
 SELECT p.name AS pipeline,

@@ -54,6 +54,7 @@ is_deeply([ sort keys %seen ], [ sort '1000|0', ($rows + 1000) . '|1' ], 'the la
   or is(scalar(keys %seen), 1, 'only the end was seen');
 TarnTest::flush($node, 'p');
 TarnTest::all_same($node, "$rows rows in a transaction");
+cmp_ok(sql("SELECT spilled_bytes FROM tarn.pipelines WHERE name = 'p'"), '>', $rows * 64, 'the view shows what went to disk meanwhile');
 my $after = peak();
 cmp_ok($after, '<', $limit + 64, sprintf('peak memory of the worker: %.0f MB, %.0f MB before', $after, $before));
 
