@@ -11,7 +11,6 @@
 #include "base/utf8.h"
 #include "catalog/pg_type.h"
 #include "column/convert_internal.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
 #include "utils/date.h"
@@ -19,37 +18,6 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-void
-convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *why)
-{
-	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &c->output), value);
-
-	ereport(ERROR,
-			(errcode(code),
-			 errmsg("cannot keep value \"%s\" of column \"%s\" of \"%s\" in the lake: %s",
-					text, c->name, c->relation, why),
-			 errdetail("The column is of type %s, which the lake keeps as %s.",
-					   format_type_with_typemod(c->pg_type, c->typmod),
-					   c->nested != NULL ? lake_node_text(convert_node(c)) : lake_type_name(c->type))));
-	pg_unreachable();
-}
-
-/*
- * A value that the lake's type cannot hold, by the table's policy.  `nearest`
- * is what it can hold instead, NULL when nothing is near.
- */
-static pg_noinline void
-append_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, int code, const char *why,
-			 const LakeValue *nearest)
-{
-	if (c->policy == CONVERT_ERROR)
-		convert_fail_value(c, value, code, why);
-	if (c->policy == CONVERT_CLAMP && nearest != NULL)
-		column_vector_append_value(v, nearest);
-	else
-		column_append_null(v);
-}
 
 struct varlena *
 convert_varlena(Datum value, MemoryContext scratch)
@@ -140,7 +108,7 @@ append_numeric_unfit(const ColumnConvert *c, ColumnVector *v, struct varlena *p,
 		}
 	}
 	MemoryContextSwitchTo(old);
-	append_unfit(c, v, value, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, why, near ? &nearest : NULL);
+	convert_append_unfit(c, v, value, ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE, why, near ? &nearest : NULL);
 }
 
 static pg_noinline void
@@ -195,7 +163,7 @@ append_time_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, const ch
 
 	memset(&limit, 0, sizeof(limit));
 	limit.u.i64 = nearest;
-	append_unfit(c, v, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, why, &limit);
+	convert_append_unfit(c, v, value, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, why, &limit);
 }
 
 static void
@@ -238,32 +206,13 @@ append_timestamp(const ColumnConvert *c, ColumnVector *v, Datum value)
 		column_append_int64(v, micros);
 }
 
-/* Text of the database to UTF-8; ASCII is both. */
-static pg_noinline void
-append_transcoded(const ColumnConvert *c, ColumnVector *v, const char *data, size_t size, MemoryContext scratch)
-{
-	MemoryContext old = MemoryContextSwitchTo(scratch);
-	size_t		room = size * MAX_CONVERSION_GROWTH + 1;
-	char	   *utf8 = palloc_extended(room, MCXT_ALLOC_HUGE);
-	size_t		length;
-
-	if (size > PG_INT32_MAX / MAX_CONVERSION_GROWTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("cannot convert %zu bytes of column \"%s\" of \"%s\" to UTF8", size, c->name, c->relation)));
-	(void) pg_do_encoding_conversion_buf(c->to_utf8, GetDatabaseEncoding(), PG_UTF8,
-										 (unsigned char *) unconstify(char *, data), (int) size,
-										 (unsigned char *) utf8, (int) room, false);
-	length = strlen(utf8);
-	column_append_bytes(v, utf8, (uint32) length);
-	MemoryContextSwitchTo(old);
-}
-
+/* Text of the database as UTF-8; ASCII is both. */
 static void
-append_text(const ColumnConvert *c, ColumnVector *v, const char *data, size_t size, MemoryContext scratch)
+append_text(const ColumnConvert *c, ColumnVector *v, Datum value, const char *data, size_t size,
+			MemoryContext scratch)
 {
 	if (unlikely(OidIsValid(c->to_utf8)) && !utf8_is_ascii(data, size))
-		append_transcoded(c, v, data, size, scratch);
+		convert_append_transcoded(c, v, value, data, size, scratch);
 	else
 		column_append_bytes(v, data, (uint32) size);
 }
@@ -273,7 +222,7 @@ append_varlena_text(const ColumnConvert *c, ColumnVector *v, Datum value, Memory
 {
 	struct varlena *p = plain_varlena(value, scratch);
 
-	append_text(c, v, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), scratch);
+	append_text(c, v, PointerGetDatum(p), VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p), scratch);
 }
 
 static pg_noinline void
@@ -281,7 +230,7 @@ append_name(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContext 
 {
 	const char *name = NameStr(*DatumGetName(value));
 
-	append_text(c, v, name, strnlen(name, NAMEDATALEN), scratch);
+	append_text(c, v, value, name, strnlen(name, NAMEDATALEN), scratch);
 }
 
 /* As PostgreSQL 16 writes it; older ones write bytes that are no text. */
@@ -329,7 +278,7 @@ append_output(const ColumnConvert *c, ColumnVector *v, Datum value, MemoryContex
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	char	   *text = OutputFunctionCall(unconstify(FmgrInfo *, &c->output), value);
 
-	append_text(c, v, text, strlen(text), scratch);
+	append_text(c, v, value, text, strlen(text), scratch);
 	MemoryContextSwitchTo(old);
 }
 

@@ -318,7 +318,8 @@ convert_makes_nulls(const ColumnConvert *c)
 {
 	if (c->policy == CONVERT_ERROR)
 		return false;
-	if (c->kind == CONVERT_NUMERIC)
+	/* NaN, and characters without a counterpart */
+	if (c->kind == CONVERT_NUMERIC || OidIsValid(c->to_utf8))
 		return true;
 	/* an array may have bounds or dimensions that a list has not */
 	if (c->kind == CONVERT_NESTED)

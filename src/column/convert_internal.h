@@ -111,6 +111,17 @@ nested_next_value(NestedConvert *n, PackedCursor *cursor)
 	return n->datums[n->at++];
 }
 
+/*
+ * A value that the lake's type cannot hold, by the table's policy.  `nearest`
+ * is what it can hold instead, NULL when nothing is near.
+ */
+extern pg_noinline void convert_append_unfit(const ColumnConvert *c, ColumnVector *v, Datum value, int code,
+											 const char *why, const LakeValue *nearest);
+
+/* Text that is not UTF-8, in the database's encoding: `data`, which is `value` or its text. */
+extern pg_noinline void convert_append_transcoded(const ColumnConvert *c, ColumnVector *v, Datum value,
+												  const char *data, size_t size, MemoryContext scratch);
+
 /* A value that the lake's type cannot hold: the error of the column. */
 pg_noreturn extern void convert_fail_value(const ColumnConvert *c, Datum value, int code, const char *why);
 

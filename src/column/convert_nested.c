@@ -216,7 +216,7 @@ typedef struct NestedPut
 	MemoryContext scratch;
 } NestedPut;
 
-static void put_child(const NestedConvert *n, const NestedPut *put, Datum value, bool isnull);
+static bool put_child(const NestedConvert *n, const NestedPut *put, Datum value, bool isnull);
 
 /* False: what is not a list becomes null, by the policy. */
 static bool
@@ -241,7 +241,7 @@ put_array(const NestedConvert *n, const NestedPut *put, Datum value)
 	deconstruct_array(array, n->element, n->typlen, n->typbyval, n->typalign, &elements, &nulls, &count);
 	packed_put_count(put->out, (uint32) count);
 	for (int i = 0; i < count; i++)
-		put_child(&n->children[0], put, elements[i], nulls[i]);
+		(void) put_child(&n->children[0], put, elements[i], nulls[i]);
 	return true;
 }
 
@@ -283,11 +283,12 @@ put_composite(const NestedConvert *n, const NestedPut *put, Datum value)
 	{
 		int			att = n->attnums[i] - 1;
 
-		put_child(&n->children[i], put, values[att], nulls[att]);
+		(void) put_child(&n->children[i], put, values[att], nulls[att]);
 	}
 }
 
-static void
+/* False: a key became null, by the policy, which no key of a map is. */
+static bool
 put_hstore(const NestedConvert *n, const NestedPut *put, Datum value)
 {
 	Datum		pairs = FunctionCall1(unconstify(FmgrInfo *, &n->to_array),
@@ -299,7 +300,11 @@ put_hstore(const NestedConvert *n, const NestedPut *put, Datum value)
 	deconstruct_array(DatumGetArrayTypeP(pairs), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	packed_put_count(put->out, (uint32) count / 2);
 	for (int i = 0; i < count; i++)
-		put_child(&n->children[i % 2], put, elements[i], nulls[i]);
+	{
+		if (!put_child(&n->children[i % 2], put, elements[i], nulls[i]) && i % 2 == 0)
+			return false;
+	}
+	return true;
 }
 
 /* A value of a node; false when it becomes null. */
@@ -321,22 +326,23 @@ put_value(const NestedConvert *n, const NestedPut *put, Datum value)
 			put_composite(n, put, value);
 			return true;
 		case NESTED_HSTORE:
-			put_hstore(n, put, value);
-			return true;
+			return put_hstore(n, put, value);
 	}
 	pg_unreachable();
 }
 
-static void
+/* False: it is null, or became so. */
+static bool
 put_child(const NestedConvert *n, const NestedPut *put, Datum value, bool isnull)
 {
 	int			at = put->out->len;
 
 	appendStringInfoChar(put->out, 1);
 	if (!isnull && put_value(n, put, value))
-		return;
+		return true;
 	put->out->len = at;
 	appendStringInfoChar(put->out, 0);
+	return false;
 }
 
 void

@@ -3,7 +3,8 @@
 
 usage: lake_engines.py --host H --port P --dbname D --user U --lake SERVER SOURCE=LAKE ...
 
-SOURCE and LAKE are "schema.table" (LAKE: namespace.table).  PyIceberg opens
+SOURCE and LAKE are "schema.table" (LAKE: namespace.table); or all four names
+are a JSON array, where they have dots of their own.  PyIceberg opens
 the table through its SQL catalog in schema tarn_catalog, DuckDB by the path
 of its metadata file.  All rows are compared as a multiset, typed: instants as
 microseconds, days as a number, binary floats by their exact value.  Prints
@@ -90,9 +91,13 @@ def nested_leaf(value, name):
     return plain(value)
 
 
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
 def source_expression(name, pg_type, lake_type):
     """SQL for one column, in the form the lake's type is compared in."""
-    column = '"' + name.replace('"', '""') + '"'
+    column = quoted(name)
     if not isinstance(lake_type, str):
         return f"to_json({column})::text"
     if lake_type == "date":
@@ -189,7 +194,8 @@ def prepare():
 
 class Engines:
     def __init__(self, args):
-        self.connection = psycopg2.connect(host=args.host, port=args.port, dbname=args.dbname, user=args.user)
+        self.connection = psycopg2.connect(host=args.host, port=args.port, dbname=args.dbname, user=args.user,
+                                           client_encoding="UTF8")
         # one state of source and catalog for all that is compared
         self.connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         cursor = self.connection.cursor()
@@ -204,7 +210,7 @@ class Engines:
         self.catalog_name = options.get("catalog_name", args.lake)
         properties = {
             "uri": f"postgresql+psycopg2://{args.user}@/{args.dbname}?host={args.host}&port={args.port}"
-            "&options=-csearch_path%3Dtarn_catalog",
+            "&options=-csearch_path%3Dtarn_catalog&client_encoding=UTF8",
             "warehouse": options["warehouse"],
             "init_catalog_tables": "false",
         }
@@ -244,7 +250,7 @@ class Engines:
         if missing:
             raise LookupError(f"the source has no columns {missing}")
         expressions = [source_expression(name, types[name], lake_type) for name, lake_type in fields]
-        cursor.execute(f'SELECT {", ".join(expressions)} FROM "{schema}"."{table}"')
+        cursor.execute(f'SELECT {", ".join(expressions)} FROM {quoted(schema)}.{quoted(table)}')
         lake_types = [lake_type for _, lake_type in fields]
         return collections.Counter(tuple(source_value(v, t, empty_lists) for v, t in zip(row, lake_types)) for row in cursor)
 
@@ -264,9 +270,14 @@ def differences(source, lake, limit=5):
                 yield f"  {count} x {row}"[:2000]
 
 
-def compare(engines, tap, source, lake):
-    schema, table = source.split(".", 1)
-    namespace, lake_table = lake.split(".", 1)
+def compare(engines, tap, pair):
+    if pair.startswith("["):
+        schema, table, namespace, lake_table = json.loads(pair)
+    else:
+        source, _, lake = pair.partition("=")
+        schema, table = source.split(".", 1)
+        namespace, lake_table = (lake or source).split(".", 1)
+    lake = f"{namespace}.{lake_table}"
     location = engines.metadata_location(namespace, lake_table)
     if location is None:
         tap.ok(False, f"{lake} is in the catalog")
@@ -298,8 +309,7 @@ def main():
     tap = Tap()
     engines = Engines(args)
     for pair in args.tables:
-        source, _, lake = pair.partition("=")
-        compare(engines, tap, source, lake or source)
+        compare(engines, tap, pair)
     return tap.done()
 
 

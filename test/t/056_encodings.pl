@@ -1,4 +1,5 @@
-# Databases of other encodings than UTF-8, names that need care, tables of no, one and 1,600 columns.
+# Databases of other encodings than UTF-8, names that need care, tables of no, one and 1,600 columns.  TARN_SEED repeats
+# the random texts.
 use strict;
 use warnings;
 use utf8;
@@ -11,6 +12,9 @@ use Test::More;
 use TarnTest;
 
 binmode(STDOUT, ':utf8');
+my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
+diag("TARN_SEED=$seed");
+
 my $node = TarnTest::cluster('encodings', conf => "log_statement = none\n");
 
 # Everything in `db` equals its foreign table: rows as text, both ways.
@@ -23,15 +27,70 @@ sub same_rows
 
 # --- encodings ---
 
-foreach my $encoding ('LATIN1', 'LATIN9', 'WIN1252', 'EUC_JP')
+# text that the encoding has, by code points
+my %samples = (
+	LATIN1 => [ 'E9', 'FC', 'DF', 'A7' ], LATIN9 => [ 'E9', 'FC', 'DF', 'A7' ], WIN1252 => [ 'E9', 'FC', 'DF', 'A7' ], LATIN2 => [ 'E9', '141' ],
+	WIN1251 => [ '434', '436' ], KOI8R => [ '434', '436' ], WIN866 => [ '434', '436' ], WIN1253 => [ '3B1', '3B2' ], WIN874 => [ 'E01', 'E02' ],
+	EUC_JP => [ '65E5', '672C', '8A9E' ], EUC_JIS_2004 => [ '65E5', '672C', '8A9E' ], EUC_KR => [ 'D55C', 'AE00' ], JOHAB => [ 'D55C', 'AE00' ],
+	EUC_TW => [ '4E2D', '6587' ], EUC_CN => [ '4E2D', '6587' ]);
+my @encodings = $ENV{TARN_TEST_LONG} ? sort keys %samples : qw(LATIN1 LATIN9 WIN1252 WIN1251 EUC_JP EUC_TW);
+
+# Table chars of a database: each character of its encoding, the text it becomes in UTF-8 and back (null: UTF-8 has it not).
+sub make_chars
+{
+	my ($db, $encoding) = @_;
+	my @codes = ("SELECT set_byte('\\x00', 0, i) FROM generate_series(1, 255) i");
+	my $two = "set_byte(set_byte('\\x0000', 0, i), 1, j) FROM generate_series(128, 255) i, generate_series(49, 255) j";
+
+	push @codes, "SELECT $two" if $encoding =~ /EUC|JOHAB/;
+	push @codes, "SELECT '\\x8f'::bytea || $two" if $encoding =~ /EUC_J/;
+	push @codes, "SELECT '\\x8ea1'::bytea || $two WHERE i BETWEEN 161 AND 200 UNION ALL SELECT '\\x8ea2'::bytea || $two WHERE i BETWEEN 200 AND 250" if $encoding eq 'EUC_TW';
+	$node->safe_psql($db, <<SQL);
+CREATE FUNCTION is_character(b bytea) RETURNS bool LANGUAGE plpgsql AS \$\$
+BEGIN
+	RETURN length(convert_from(b, '$encoding')) = 1;
+EXCEPTION WHEN character_not_in_repertoire THEN
+	RETURN false;
+END \$\$;
+CREATE FUNCTION there_and_back(b bytea) RETURNS text LANGUAGE plpgsql AS \$\$
+BEGIN
+	RETURN convert_from(convert(convert(b, '$encoding', 'UTF8'), 'UTF8', '$encoding'), '$encoding');
+EXCEPTION WHEN untranslatable_character THEN
+	RETURN NULL;
+END \$\$;
+CREATE TABLE chars AS SELECT row_number() OVER () AS k, convert_from(b, '$encoding') AS c, there_and_back(b) AS back
+	FROM (@{[ join ' UNION ALL ', @codes ]}) x(b) WHERE is_character(b);
+CREATE FUNCTION random_text(n int) RETURNS text LANGUAGE sql VOLATILE AS \$\$
+	SELECT coalesce(string_agg(good[1 + floor(random() * cardinality(good))::int], ''), '')
+	FROM (SELECT array_agg(c) AS good FROM chars WHERE c = back) x, generate_series(1, floor(random() * (n + 1))::int) \$\$;
+SQL
+	return;
+}
+
+# Statements for tables of characters that UTF-8 lacks, or has once for two codes: one for each policy, and what shall be
+# in the lake.  Rows with k up to \$to.
+sub odd_rows
+{
+	my ($from, $to) = @_;
+
+	return <<SQL;
+INSERT INTO odd_null SELECT k, 'a' || c || 'b', ARRAY['x', c, NULL], jsonb_build_object('k', c, 'k2', 1), c, c, 'plain' FROM odd WHERE k BETWEEN $from AND $to;
+INSERT INTO odd_clamp SELECT * FROM odd_null WHERE k BETWEEN $from AND $to;
+INSERT INTO expected_null SELECT k, NULL, ARRAY['x', NULL, NULL], NULL, NULL, NULL, 'plain' FROM odd WHERE k BETWEEN $from AND $to;
+INSERT INTO expected_clamp SELECT k, 'a' || back || 'b', ARRAY['x', back, NULL], CASE WHEN back IS NOT NULL THEN jsonb_build_object('k', back, 'k2', 1) END, back, back, 'plain' FROM odd WHERE k BETWEEN $from AND $to;
+SQL
+}
+
+foreach my $encoding (@encodings)
 {
 	my $db = 'db_' . lc $encoding;
-	# text that the encoding has, by code points
-	my $sample = $encoding eq 'EUC_JP' ? "U&'\\65E5\\672C\\8A9E'" : "U&'\\00E9\\00FC\\00DF\\00A7'";
-	my $name = $encoding eq 'EUC_JP' ? "U&\"\\8868\"" : "U&\"caf\\00E9\"";
+	my $sample = "U&'" . join('', map { sprintf '\\%04s', $_ } @{ $samples{$encoding} }) . "'";
+	my $name = $sample =~ s/'/"/gr;
+	my $definition = '(k int PRIMARY KEY, s text NOT NULL, l text[], j jsonb, c char(5), n name, p text)';
 
 	$node->safe_psql('postgres', "CREATE DATABASE $db ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");
 	$node->safe_psql($db, 'CREATE EXTENSION tarn');
+	make_chars($db, $encoding);
 	TarnTest::create_lake($node, db => $db, name => "lake_$db");
 	$node->safe_psql($db, <<SQL);
 CREATE TABLE words (k text PRIMARY KEY, v varchar(6), c char(6), n name, j jsonb, d text[], "char" "char");
@@ -39,19 +98,72 @@ INSERT INTO words SELECT $sample || g, $sample, $sample, $sample, jsonb_build_ob
 INSERT INTO words VALUES ('ascii', 'a', 'b', 'c', '{}', '{}', 'd');
 CREATE TABLE $name ($name int PRIMARY KEY, e text);
 INSERT INTO $name VALUES (1, $sample);
-CREATE PUBLICATION p FOR TABLE words, $name;
+CREATE TABLE characters (k text PRIMARY KEY, v "char");
+INSERT INTO characters SELECT c FROM chars WHERE c = back AND k % 2 = 0;
+SELECT setseed(@{[ $seed % 1000 / 1000 ]});
+CREATE TABLE texts (k int PRIMARY KEY, s text, v varchar(9), n name, j json, d text[]);
+INSERT INTO texts SELECT g, random_text(40), random_text(9), random_text(20), to_json(random_text(9)), ARRAY[random_text(3), random_text(5 + 0 * g)] FROM generate_series(1, 100) g;
+CREATE TABLE odd AS SELECT row_number() OVER () AS k, c, back FROM (SELECT * FROM chars WHERE c IS DISTINCT FROM back ORDER BY back IS NULL, random() LIMIT 200) x;
+CREATE TABLE odd_error (k int PRIMARY KEY, s text);
+CREATE TABLE odd_other (k int PRIMARY KEY, s text);
+CREATE TABLE odd_null $definition;
+CREATE TABLE odd_clamp $definition;
+CREATE TABLE expected_null (LIKE odd_null);
+CREATE TABLE expected_clamp (LIKE odd_null);
+ALTER TABLE expected_null ALTER s DROP NOT NULL;
+ALTER TABLE expected_clamp ALTER s DROP NOT NULL;
+@{[ odd_rows(1, 100) ]}
+CREATE PUBLICATION p FOR TABLE words, $name, characters, texts, odd_error, odd_other, odd_null, odd_clamp;
+BEGIN;
 SELECT tarn.create_pipeline('p_$db', lake => 'lake_$db', publications => '{p}', flush_interval => '500 ms');
+SELECT tarn.set_table_options('p_$db', 'odd_null', '{unsupported_values=null}'), tarn.set_table_options('p_$db', 'odd_clamp', '{unsupported_values=clamp}');
+COMMIT;
 SQL
 	TarnTest::wait_live($node, "p_$db", $db);
 	$node->safe_psql($db, "INSERT INTO words SELECT k || 'x', v, c, n, j, d || v::text, '\"' FROM words; DELETE FROM words WHERE k LIKE '%3';"
-		  . "UPDATE words SET v = 'new' WHERE k = $sample || '5'; INSERT INTO $name VALUES (2, $sample)");
+		  . "UPDATE words SET v = 'new' WHERE k = $sample || '5'; INSERT INTO $name VALUES (2, $sample);"
+		  . 'INSERT INTO characters SELECT c FROM chars WHERE c = back AND k % 2 = 1; DELETE FROM characters WHERE k IN (SELECT c FROM chars WHERE k % 5 = 0);'
+		  . 'UPDATE texts SET s = random_text(10), d = d || s WHERE k % 3 = 0;'
+		  . odd_rows(101, 200)
+		  . 'INSERT INTO odd_error SELECT k, $$two $$ || c FROM odd WHERE back IS NULL ORDER BY k LIMIT 1; INSERT INTO odd_other SELECT k, $$two $$ || c FROM odd WHERE back IS NOT NULL ORDER BY k LIMIT 1;');
 	TarnTest::flush($node, "p_$db", $db);
 	TarnTest::foreign_tables($node, lake => "lake_$db", db => $db);
 	same_rows($db, 'words', "$encoding: words");
 	same_rows($db, $name, "$encoding: a name");
-	is($node->safe_psql($db, "SELECT count(*) FROM lake.words WHERE v = $sample OR k = 'ascii'"),
-		$node->safe_psql($db, "SELECT count(*) FROM public.words WHERE v = $sample OR k = 'ascii'"), "$encoding: a filter");
-	TarnTest::engines($node, ['public.words'], "$encoding: other engines", db => $db, lake => "lake_$db");
+	same_rows($db, 'characters', "$encoding: " . $node->safe_psql($db, 'SELECT count(*) FROM characters') . ' characters');
+	same_rows($db, 'texts', "$encoding: random texts");
+	is($node->safe_psql($db, "SELECT count(*) FROM lake.words WHERE $_"), $node->safe_psql($db, "SELECT count(*) FROM public.words WHERE $_"), "$encoding: a filter")
+	  foreach "v = $sample OR k = 'ascii'", "n = $sample", "c = $sample", "'ascii' = ANY (d) AND k > $sample";
+	foreach my $case ([ 'odd_error', 'IS NULL', 'it has a character that UTF8 has not' ], [ 'odd_other', 'IS NOT NULL', 'it has a character that UTF8 does not tell from another one' ])
+	{
+		my ($table, $which, $why) = @$case;
+		my $odd = $node->safe_psql($db, "SELECT string_agg('\\x' || to_hex(get_byte(b, i)), '' ORDER BY i) FROM (SELECT convert_to(c, '$encoding') AS b FROM odd WHERE back $which ORDER BY k LIMIT 1) x, generate_series(0, length(b) - 1) i");
+		my $shown = $which eq 'IS NULL' ? quotemeta $odd : '\S+';
+
+		next if $odd eq '';
+		like($node->safe_psql($db, "SET client_encoding = UTF8; SELECT state || ' ' || error FROM tarn.tables WHERE \"table\" = '$table'"),
+			qr/^stopped cannot keep value "two $shown" of column "s" of "public\.$table" in the lake: $why/, "$encoding: $why: stops its table");
+	}
+	foreach my $policy ('null', 'clamp')
+	{
+		is(TarnTest::differing($node, "expected_$policy t", "lake.odd_$policy t", $db, 't::text'), '0',
+			"$encoding: policy $policy, " . $node->safe_psql($db, 'SELECT count(*) FROM odd') . ' odd characters');
+	}
+	is($node->safe_psql($db, "SELECT count(*) FROM tarn.tables WHERE state = 'live'"),
+		8 - $node->safe_psql($db, 'SELECT count(*) FROM (SELECT DISTINCT back IS NULL FROM odd) x'), "$encoding: the others go on");
+	TarnTest::engines($node, [ 'public.words', 'public.characters', 'public.texts', map { [ "public.expected_$_", "public.odd_$_" ] } 'null', 'clamp' ],
+		"$encoding: other engines", db => $db, lake => "lake_$db");
+	$node->safe_psql($db, "SELECT tarn.drop_pipeline('p_$db')");
+}
+
+# An encoding that has no conversion to UTF8
+if ($node->psql('postgres', "CREATE DATABASE db_mule ENCODING 'MULE_INTERNAL' LOCALE 'C' TEMPLATE template0") == 0)
+{
+	$node->safe_psql('db_mule', 'CREATE EXTENSION tarn; CREATE TABLE t (k int PRIMARY KEY, v text); CREATE PUBLICATION p FOR TABLE t');
+	TarnTest::create_lake($node, db => 'db_mule', name => 'lake_mule');
+	$node->safe_psql('db_mule', "SELECT tarn.create_pipeline('pm', lake => 'lake_mule', publications => '{p}')");
+	$node->poll_query_until('db_mule', "SELECT state = 'stopped' FROM tarn.tables");
+	like($node->safe_psql('db_mule', 'SELECT error FROM tarn.tables'), qr/there is no default conversion between encodings "MULE_INTERNAL" and "UTF8"/, 'tables of MULE_INTERNAL are stopped');
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE db_ascii ENCODING \'SQL_ASCII\' LOCALE \'C\' TEMPLATE template0');
@@ -108,6 +220,7 @@ foreach my $name (@odd)
 	is(TarnTest::differing($node, "$quoted.$quoted", "l_$n.$quoted"), '0', "names: $shown");
 }
 TarnTest::files_known($node, 'files of odd names');
+TarnTest::engines($node, [ map { [ ($_) x 4 ] } @odd ], 'other engines open tables and columns of odd names');
 
 # of lakes, publications and pipelines
 foreach my $name ('select', 'Upper', 'dot.ted', 'quo"te', "apo'strophe", 'ünïcödé 日本', $long)

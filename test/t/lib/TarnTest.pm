@@ -317,7 +317,7 @@ sub interop
 
 	interop_server();
 	local $SIG{PIPE} = 'IGNORE';
-	syswrite $interop->{in}, JSON::PP->new->encode([ $program,
+	syswrite $interop->{in}, JSON::PP->new->ascii->encode([ $program,
 		'--host', $node->host, '--port', $node->port . '', '--dbname', $options{db} || 'postgres',
 		'--user', $options{user} || scalar(getpwuid($<)),
 		'--lake', $options{lake} || 'lake', @$tables ]) . "\n";
@@ -335,11 +335,12 @@ sub interop
 	return ok($status eq '0', $what);
 }
 
-# Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table", or [source, lake].
+# Do PyIceberg and DuckDB read exactly the source's rows?  Tables are "schema.table", or [source, lake], or, with any
+# names, [schema, table, namespace, lake table].
 sub engines
 {
 	my ($node, $tables, $what, %options) = @_;
-	my @pairs = map { $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables;
+	my @pairs = map { @$_ == 4 ? JSON::PP->new->ascii->encode($_) : $_->[0] . '=' . $_->[1] } map { ref $_ ? $_ : [ $_, $_ ] } @$tables;
 
 	return interop($node, 'lake_engines', \@pairs, $what || 'other engines read the same rows', %options);
 }
