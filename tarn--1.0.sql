@@ -3,6 +3,18 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION tarn" to load this file. \quit
 
+-- Who owns the schema can put operators and functions beside ours, and have them run by whoever uses ours.
+DO $$
+BEGIN
+	IF EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+		WHERE n.nspname OPERATOR(pg_catalog.=) 'tarn'
+		AND NOT r.rolsuper AND r.rolname OPERATOR(pg_catalog.<>) CURRENT_USER) THEN
+		RAISE EXCEPTION 'schema "tarn" exists already and does not belong to a superuser'
+			USING ERRCODE = 'duplicate_schema', HINT = 'Drop or rename it, and create the extension again.';
+	END IF;
+END
+$$;
+
 ------------------------------------------------------------------------
 -- The foreign data wrapper: a server is a lake
 ------------------------------------------------------------------------

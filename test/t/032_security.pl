@@ -87,6 +87,13 @@ sql('CREATE DATABASE second');
 is($node->safe_psql('second', "SET client_min_messages = warning; CREATE EXTENSION tarn; SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname LIKE 'tarn%' AND NOT rolcanlogin"),
 	'tarn_monitor tarn_owner', 'a second database has the same roles');
 sql('DROP DATABASE second');
+sql('CREATE ROLE squatter; CREATE DATABASE second; GRANT CREATE ON DATABASE second TO squatter');
+$node->safe_psql('second', 'SET ROLE squatter; CREATE SCHEMA tarn');
+like(($node->psql('second', 'CREATE EXTENSION tarn'))[2],
+	qr/schema "tarn" exists already and does not belong to a superuser\n.*HINT:  Drop or rename it/s, 'a schema that waits for the extension is not taken');
+$node->safe_psql('second', 'DROP SCHEMA tarn; SET client_min_messages = warning; CREATE EXTENSION tarn');
+sql('DROP DATABASE second');
+sql('DROP ROLE squatter');
 
 # Files of the server need the right to files, and the table's
 like(as('app', "CREATE SERVER mine FOREIGN DATA WRAPPER tarn OPTIONS (warehouse 'file:///tmp/x')"), qr/permission denied/, 'a server needs rights on the wrapper');
