@@ -215,6 +215,19 @@ CREATE FUNCTION tarn.rebuild(source regclass, until text, lake_table text DEFAUL
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'tarn_rebuild_text' LANGUAGE C VOLATILE;
 
+-- The same of a history that is meant by its own name: that of a table that was dropped, or is not mirrored any more.
+CREATE FUNCTION tarn.rebuild_history(lake name, namespace text, history_table text, until pg_lsn DEFAULT NULL, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION tarn.rebuild_history(lake name, namespace text, history_table text, until timestamptz, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild_time' LANGUAGE C VOLATILE;
+
+CREATE FUNCTION tarn.rebuild_history(lake name, namespace text, history_table text, until text, lake_table text DEFAULT NULL)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'tarn_rebuild_text' LANGUAGE C VOLATILE;
+
 -- Makes a pipeline that came with a dump, a template or a clone one of this database.
 CREATE FUNCTION tarn.take_over(pipeline name)
 RETURNS void

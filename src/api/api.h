@@ -59,6 +59,9 @@ extern void api_stop_worker(PipelineState *state, const char *name);
 /* The pipeline's table that is meant; an error when it has none of the kind. */
 extern PipelineTable *api_find_mirrored(const Pipeline *p, Oid relid);
 
+/* Fails when the current user may not manage the pipeline. */
+extern void api_check_pipeline_owner(const Pipeline *p);
+
 /* A pipeline that the current user may manage. */
 extern Pipeline *api_pipeline_for_owner(const char *name);
 
@@ -67,6 +70,18 @@ extern Pipeline *api_lock_pipeline(const char *name);
 
 /* Fails on a pipeline that was made in another database or server: its original may be at work. */
 extern void api_check_bound(const Pipeline *p);
+
+/* A lake table that is meant by its own name. */
+typedef struct ApiLakeTable
+{
+	LakeTable  *lake;
+	Oid			source;			/* it was made of; perhaps gone */
+	Pipeline   *pipeline;		/* that keeps it, or wrote it last; NULL: there is none any more */
+	PipelineTable *kept;		/* of the pipeline: the table whose mirror or history has this name; NULL: none has */
+} ApiLakeTable;
+
+/* Finds one that the current user may manage. */
+extern void api_lake_table(const char *lake_name, const char *namespace, const char *name, ApiLakeTable *out);
 
 /* From _PG_init: hooks by which workers let go of a database or extension that is dropped. */
 extern void guard_init(void);

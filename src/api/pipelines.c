@@ -126,6 +126,15 @@ tarn_create_pipeline(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+void
+api_check_pipeline_owner(const Pipeline *p)
+{
+	if (!has_privs_of_role(GetUserId(), p->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of pipeline \"%s\"", p->name)));
+}
+
 /* A pipeline the caller may manage. */
 Pipeline *
 api_pipeline_for_owner(const char *name)
@@ -136,10 +145,7 @@ api_pipeline_for_owner(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("pipeline \"%s\" was dropped", name)));
-	if (!has_privs_of_role(GetUserId(), p->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be owner of pipeline \"%s\"", name)));
+	api_check_pipeline_owner(p);
 	return p;
 }
 

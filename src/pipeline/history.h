@@ -105,6 +105,9 @@ enum
 /* The lake name of a history; palloc'd. */
 extern char *history_name(const char *mirror);
 
+/* The reverse; NULL: no history has such a name. */
+extern char *history_mirror_name(const char *history);
+
 /* Is it one? */
 extern bool history_is(const LakeTable *lake);
 

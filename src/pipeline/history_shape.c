@@ -48,6 +48,15 @@ history_name(const char *mirror)
 	return psprintf("%s%s", mirror, NAME_SUFFIX);
 }
 
+char *
+history_mirror_name(const char *history)
+{
+	size_t		length = strlen(history);
+	size_t		suffix = strlen(NAME_SUFFIX);
+
+	return length > suffix && strcmp(history + length - suffix, NAME_SUFFIX) == 0 ? pnstrdup(history, length - suffix) : NULL;
+}
+
 bool
 history_is(const LakeTable *lake)
 {

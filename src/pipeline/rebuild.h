@@ -31,6 +31,7 @@ typedef struct RebuildUntil
 	bool		by_time;
 	TimestampTz time;			/* commits before the first that is later */
 	XLogRecPtr	complete;		/* nothing is missing before; what comes after is not in the lake yet */
+	bool		ended;			/* nobody follows the table any more: complete up to its last row */
 } RebuildUntil;
 
 /* What is to be played. */

@@ -169,6 +169,51 @@ not_there(const LakeTable *history, const char *detail)
 	pg_unreachable();
 }
 
+static void
+take_last(const LakeValue *values, void *arg)
+{
+	XLogRecPtr *last = arg;
+
+	*last = Max(*last, (XLogRecPtr) values[0].u.i64);
+}
+
+/* The position of its last row. */
+static XLogRecPtr
+last_lsn(LakeTable *history)
+{
+	static const int fields[] = {HISTORY_FIELD_ID(HISTORY_COMMIT_LSN)};
+	XLogRecPtr	last = InvalidXLogRecPtr;
+
+	rebuild_scan(history, fields, lengthof(fields), NULL, take_last, &last);
+	return last;
+}
+
+/* The position that is meant, which the history must have reached. */
+static XLogRecPtr
+find_until(LakeTable *history, const RebuildUntil *until)
+{
+	XLogRecPtr	complete = until->ended ? last_lsn(history) : until->complete;
+	XLogRecPtr	lsn = until->lsn;
+
+	if (until->by_time)
+	{
+		lsn = lsn_of_time(history, until->time);
+		/* later than all there is: of a table that is followed that is known to be all */
+		if (!until->ended)
+			lsn = Min(lsn, complete);
+	}
+	else if (until->lsn == InvalidXLogRecPtr)
+		lsn = complete;
+	if (lsn > complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("history \"%s.%s\" does not have the moment that is asked for", history->namespace, history->name),
+				 errdetail("It is complete up to %X/%X.", LSN_FORMAT_ARGS(complete)),
+				 until->ended ? errhint("Nobody follows its table any more. Leave out \"until\" for the last of it.") :
+				 errhint("Wait for it with tarn.flush.")));
+	return lsn;
+}
+
 /* The last base that is not after `until`; its index in the list. */
 static int
 find_base(const LakeTable *history, const List *marks, XLogRecPtr until)
@@ -299,17 +344,7 @@ rebuild_plan(LakeTable *history, const RebuildUntil *until)
 
 	plan->history = history;
 	plan->context = CurrentMemoryContext;
-	plan->until = until->lsn;
-	if (until->by_time)
-		plan->until = Min(lsn_of_time(history, until->time), until->complete);
-	else if (until->lsn == InvalidXLogRecPtr)
-		plan->until = until->complete;
-	if (plan->until > until->complete)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("history \"%s.%s\" does not have the moment that is asked for", history->namespace, history->name),
-				 errdetail("It is complete up to %X/%X.", LSN_FORMAT_ARGS(until->complete)),
-				 errhint("Wait for it with tarn.flush.")));
+	plan->until = find_until(history, until);
 	base = find_base(history, marks, plan->until);
 	check_gap(history, marks, base, plan->until);
 	plan->base = ((const Mark *) list_nth(marks, base))->lsn;
