@@ -74,6 +74,12 @@ avro_inflate(const Cursor *c, const void *in, size_t in_size, bool gzip,
 		n = capacity - stream.avail_out;
 	} while (rc == Z_OK && (stream.avail_in > 0 || stream.avail_out == 0));
 	inflateEnd(&stream);
+	/* its window is allocated late; the data are not to blame */
+	if (rc == Z_MEM_ERROR)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed to inflate a block of an Avro file.")));
 	if (rc != Z_STREAM_END)
 		cursor_fail(c, "data does not decompress");
 	*size = n;
