@@ -290,12 +290,25 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 	values[1] = PointerGetDatum(construct_array(items, n, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 
 	privileged_begin(&scope);
-	ngone = privileged_execute("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
-							   "AND state NOT IN ('live', 'catchup')",
-							   2, types, values, NULL, SPI_OK_DELETE);
-	nmissing = privileged_execute("SELECT r FROM pg_catalog.unnest($2) r WHERE NOT EXISTS ("
-								  "SELECT FROM tarn.pipeline_table t WHERE t.pipeline_id = $1 AND t.relid = r)",
-								  2, types, values, NULL, SPI_OK_SELECT);
+	/* mostly there is nothing to do, and no lock to be taken */
+	for (bool locked = false;; locked = true)
+	{
+		ngone = privileged_execute("SELECT FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
+								   "AND state NOT IN ('live', 'catchup')",
+								   2, types, values, NULL, SPI_OK_SELECT);
+		nmissing = privileged_execute("SELECT r FROM pg_catalog.unnest($2) r WHERE NOT EXISTS ("
+									  "SELECT FROM tarn.pipeline_table t WHERE t.pipeline_id = $1 AND t.relid = r)",
+									  2, types, values, NULL, SPI_OK_SELECT);
+		if (locked || (ngone == 0 && nmissing == 0))
+			break;
+
+		/*
+		 * The pipeline's row is locked before those of its tables, by
+		 * everybody: a new table's row refers to it, and a copy that is being
+		 * committed would wait for a row that we have deleted.
+		 */
+		registry_lock(pipeline_id);
+	}
 	missing = MemoryContextAlloc(scope.context, sizeof(Oid) * Max(nmissing, 1));
 	for (uint64 i = 0; i < nmissing; i++)
 	{
@@ -303,6 +316,10 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 
 		missing[i] = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
+	if (ngone > 0)
+		privileged_execute("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
+						   "AND state NOT IN ('live', 'catchup')",
+						   2, types, values, NULL, SPI_OK_DELETE);
 	privileged_end(&scope);
 
 	/* What is wrong with a table is found out with the caller's rights. */
