@@ -317,11 +317,13 @@ commit_table(Coordinator *c, CopyJob *job)
 	};
 
 	check_slot(c);
-	pipeline_commit_copy(c->p, job->t, &copied);
+	if (pipeline_commit_copy(c->p, job->t, &copied))
+		job->committed = true;
+	else
+		job->unwanted = true;
 	MemoryContextSwitchTo(c->context);
 	pfree(unconstify(IcebergDataFile *, copied.files));
 	pfree(unconstify(IcebergDataFile *, copied.history_files));
-	job->committed = true;
 	c->unreported = true;
 }
 
@@ -335,7 +337,7 @@ commit_tables(Coordinator *c)
 	{
 		CopyJob    *job = &c->jobs[i];
 
-		if (!job->committed && job->sqlstate == 0 && job->ntasks_done == job->ntasks)
+		if (!job->committed && !job->unwanted && job->sqlstate == 0 && job->ntasks_done == job->ntasks)
 			commit_table(c, job);
 	}
 	if (c->unreported &&
@@ -378,7 +380,8 @@ settle_failures(Coordinator *c)
 
 		if (job->committed)
 			continue;
-		copy_remove_files(c->p, job->t);
+		copy_give_up(c->p, job->t);
+		MemoryContextSwitchTo(c->context);
 		if (job->sqlstate != 0 && is_final(job->sqlstate))
 		{
 			pipeline_begin();

@@ -26,6 +26,7 @@ typedef struct CopyJob
 	int			ntasks_done;
 	uint64		nblocks;
 	bool		committed;
+	bool		unwanted;		/* and not to be committed */
 	int			sqlstate;		/* of the first failure, or 0 */
 	char	   *error;
 } CopyJob;
@@ -64,8 +65,8 @@ typedef struct Coordinator
  */
 extern void copy_plan_tables(Coordinator *c);
 
-/* Removes what a copy has written of a table and nobody has published. */
-extern void copy_remove_files(Pipeline *p, const PipelineTable *t);
+/* Removes what a copy has written of a table and nobody has published; the token is forgotten. */
+extern void copy_give_up(Pipeline *p, const PipelineTable *t);
 
 /* Block ranges of all jobs, in the exporting transaction after the snapshot was taken: c->tasks. */
 extern void copy_plan_tasks(Coordinator *c);

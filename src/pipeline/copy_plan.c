@@ -39,12 +39,21 @@ remove_token(Pipeline *p, const LakeTable *lake, const char *token)
 									   lake->metadata_location != NULL ? lake : NULL);
 }
 
-void
-copy_remove_files(Pipeline *p, const PipelineTable *t)
+static void
+remove_files(Pipeline *p, const PipelineTable *t)
 {
 	remove_token(p, t->lake, t->copy_token);
 	if (t->history)
 		remove_token(p, t->history->lake, t->copy_token);
+}
+
+void
+copy_give_up(Pipeline *p, const PipelineTable *t)
+{
+	remove_files(p, t);
+	pipeline_begin();
+	registry_copy_given_up(p->id, t->relid, t->copy_token);
+	pipeline_commit();
 }
 
 /* What a copy with other options has left where this one writes nothing. */
@@ -90,7 +99,7 @@ prepare_table(Coordinator *c, PipelineTable *t)
 		history_lake(c->p, t);
 	if (t->copy_token[0] != '\0')
 	{
-		copy_remove_files(c->p, t);
+		remove_files(c->p, t);
 		if (t->lake == NULL)
 			remove_unopened(c->p, t, t->name);
 		if (t->history == NULL)
@@ -100,6 +109,15 @@ prepare_table(Coordinator *c, PipelineTable *t)
 	registry_copy_begin(c->p->id, t->relid, t->copy_token);
 	job->t = t;
 	c->njobs++;
+}
+
+/* A copy that died, of a table that was skipped or stopped since: what it left goes now, for nobody may resume the table. */
+static void
+remove_left(Coordinator *c, PipelineTable *t)
+{
+	remove_unopened(c->p, t, t->name);
+	remove_unopened(c->p, t, history_name(t->name));
+	registry_copy_given_up(c->p->id, t->relid, t->copy_token);
 }
 
 void
@@ -116,6 +134,8 @@ copy_plan_tables(Coordinator *c)
 
 		if (t->state == TABLE_COPY)
 			prepare_table(c, t);
+		else if (t->copy_token[0] != '\0')
+			remove_left(c, t);
 	}
 	pipeline_commit();
 	MemoryContextSwitchTo(c->context);

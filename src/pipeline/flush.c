@@ -406,7 +406,23 @@ copied_history(Pipeline *p, PipelineTable *t, const CopiedTable *copied, List **
 	return lake_change_write(change, garbage);
 }
 
-void
+/* What somebody did to a table while it was copied, so that the copy is of no use; NULL when it is. */
+static const char *
+copy_unwanted(const Pipeline *p, const PipelineTable *t)
+{
+	TableState	state;
+	HistoryMode history;
+
+	if (!registry_table_now(p->id, t->relid, &state, &history))
+		return "it is not mirrored any more";
+	if (state != TABLE_COPY)
+		return "it was skipped meanwhile";
+	if (history != t->write.history)
+		return "its options were changed meanwhile";
+	return NULL;
+}
+
+bool
 pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
 {
 	MemoryContext old = MemoryContextSwitchTo(t->context);
@@ -415,6 +431,7 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
 	LakeTable  *to[2];
 	List	   *garbage = NIL;
 	int			n = 0;
+	const char *unwanted;
 
 	if (table_mirrored(t))
 		add_flush_table(tables, &n, t, &t->lake, copied_mirror(p, t, copied, &garbage));
@@ -427,11 +444,17 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
 	MemoryContextSwitchTo(t->context);
 	/* who changes options now sees a table that follows, and has it copied anew */
 	registry_lock(p->id);
-	if (registry_history_mode(p->id, t->relid) != t->write.history)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("could not copy table %s: its options were changed meanwhile",
-						quote_qualified_identifier(t->schema, t->table))));
+	unwanted = copy_unwanted(p, t);
+	if (unwanted)
+	{
+		pipeline_commit();
+		ereport(LOG,
+				(errmsg("could not copy table %s: %s", quote_qualified_identifier(t->schema, t->table), unwanted)));
+		for (int i = 0; i < n; i++)
+			lake_table_free(tables[i].after);
+		MemoryContextSwitchTo(old);
+		return false;
+	}
 	for (int i = 0; i < n; i++)
 	{
 		from[i] = *tables[i].place;
@@ -451,4 +474,5 @@ pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied)
 		*tables[i].place = to[i];
 	}
 	MemoryContextSwitchTo(old);
+	return true;
 }

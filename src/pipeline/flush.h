@@ -51,9 +51,10 @@ typedef struct CopiedTable
  * Publishes the copy of a table: replaces whatever the lake table holds by
  * these files, and adds to the history.  Outside of a transaction; t is open,
  * and the files are named after t->copy_token.  Used by the copy's
- * coordinator.
+ * coordinator.  False when nobody wants this copy any more: the table is
+ * skipped, or has other options.
  */
-extern void pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied);
+extern bool pipeline_commit_copy(Pipeline *p, PipelineTable *t, const CopiedTable *copied);
 
 /* Begins a transaction whose WAL our own decoding drops; and ends it, asserting that others can see it. */
 extern void pipeline_begin(void);

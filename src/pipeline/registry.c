@@ -171,21 +171,27 @@ load_tables(Pipeline *p)
 	}
 }
 
-HistoryMode
-registry_history_mode(int32 pipeline_id, Oid relid)
+bool
+registry_table_now(int32 pipeline_id, Oid relid, TableState *state, HistoryMode *history)
 {
 	PrivilegedScope scope;
 	Oid			types[] = {INT4OID, OIDOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid)};
 	WriteOptions options = {.history = HISTORY_NONE};
+	bool		found;
 
 	privileged_begin(&scope);
-	if (privileged_execute("SELECT p.options, t.options FROM tarn.pipeline_table t JOIN tarn.pipeline p ON p.id = t.pipeline_id "
-						   "WHERE p.id = $1 AND t.relid = $2",
-						   2, types, values, NULL, SPI_OK_SELECT) == 1)
+	found = privileged_execute("SELECT p.options, t.options, t.state FROM tarn.pipeline_table t JOIN tarn.pipeline p ON p.id = t.pipeline_id "
+							   "WHERE p.id = $1 AND t.relid = $2",
+							   2, types, values, NULL, SPI_OK_SELECT) == 1;
+	if (found)
+	{
 		registry_write_options(result_list(scope.context, 0, 1), result_list(scope.context, 0, 2), &options);
+		*state = state_by_name(result_text(scope.context, 0, 3));
+		*history = options.history;
+	}
 	privileged_end(&scope);
-	return options.history;
+	return found;
 }
 
 Pipeline *

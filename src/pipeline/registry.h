@@ -41,8 +41,8 @@ extern int32 registry_find(const char *name);
  */
 extern bool registry_bound_here(const Pipeline *p);
 
-/* Which lake tables a table has by what is on record now. */
-extern HistoryMode registry_history_mode(int32 pipeline_id, Oid relid);
+/* State of a table, and which lake tables it has, by what is on record now; false when it is not on record any more. */
+extern bool registry_table_now(int32 pipeline_id, Oid relid, TableState *state, HistoryMode *history);
 
 /* Every pipeline of this database: List of Pipeline * without tables. */
 extern List *registry_all(void);
@@ -87,6 +87,7 @@ extern void registry_advance(const Pipeline *p, XLogRecPtr lsn);
 
 /* Progress; each changes one row. */
 extern void registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token);
+extern void registry_copy_given_up(int32 pipeline_id, Oid relid, const char *copy_token);	/* its files are gone */
 extern void registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake);
 extern void registry_stop_table(int32 pipeline_id, Oid relid, const char *error);
 

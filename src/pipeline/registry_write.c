@@ -128,6 +128,18 @@ registry_copy_begin(int32 pipeline_id, Oid relid, const char *copy_token)
 }
 
 void
+registry_copy_given_up(int32 pipeline_id, Oid relid, const char *copy_token)
+{
+	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid),
+	CStringGetTextDatum(copy_token)};
+
+	execute_write("UPDATE tarn.pipeline_table SET copy_token = NULL "
+				  "WHERE pipeline_id = $1 AND relid = $2 AND copy_token = $3::uuid",
+				  3, types, values, NULL, SPI_OK_UPDATE, -1);
+}
+
+void
 registry_copy_end(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable *lake)
 {
 	Oid			types[] = {INT4OID, OIDOID, LSNOID, INT8OID, INT8OID, INT8OID};

@@ -225,7 +225,10 @@ has_copies(const Pipeline *p)
 
 	foreach(lc, p->tables)
 	{
-		if (((PipelineTable *) lfirst(lc))->state == TABLE_COPY)
+		const PipelineTable *t = lfirst(lc);
+
+		/* or files of a copy that died, when the table was not to be copied any more */
+		if (t->state == TABLE_COPY || t->copy_token[0] != '\0')
 			return true;
 	}
 	return false;

@@ -7,6 +7,7 @@ use lib "$FindBin::Bin/lib";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TarnCrash;
 use TarnTest;
 
 my $node = TarnTest::cluster('copy', conf => "tarn.copy_workers = 3\n");
@@ -231,6 +232,69 @@ sql('ALTER PUBLICATION again ADD TABLE absent');
 wait_for("SELECT state = 'live' FROM tarn.tables WHERE \"table\" = 'absent'", 'published again');
 import_tables('absent');
 TarnTest::same($node, 'absent', 'lk.absent', 'copied anew');
+
+# Skipped in the middle: the others' copies go on, and nothing stays of it; nor when the server dies then
+my $lake = TarnTest::directory(TarnTest::warehouse($node, 'lake'));
+my $offset = -s $node->logfile;
+
+sub files_of
+{
+	my ($table) = @_;
+
+	return scalar(my @there = glob("$lake/public/$table/*/*"));
+}
+
+sub stopped_copy
+{
+	my ($from) = @_;
+
+	ok($node->wait_for_log(qr/failpoint "copy-file-written": process \d+ stops/, $from), 'a copy is under way');
+	sql("SELECT tarn.skip('skipping', 'skipped')");
+	TarnCrash::disarm($node);
+	return;
+}
+
+TarnCrash::arm($node, 'copy-file-written=stop:1');
+sql(<<SQL);
+CREATE TABLE skipped (id int PRIMARY KEY, v text);
+INSERT INTO skipped SELECT i, md5(i::text) FROM generate_series(1, 1000) i;
+CREATE TABLE beside (id int PRIMARY KEY, v text);
+INSERT INTO beside SELECT i, md5(i::text) FROM generate_series(1, 1000) i;
+CREATE PUBLICATION skipping FOR TABLE skipped, beside;
+SELECT tarn.create_pipeline('skipping', 'lake', '{skipping}', flush_interval => '100 ms', history => true);
+SQL
+stopped_copy($offset);
+TarnCrash::continue_stopped($node);
+wait_for("SELECT state = 'live' AND copies = 1 FROM tarn.tables WHERE \"table\" = 'beside'", 'the other table follows');
+wait_for("SELECT copy_token IS NULL FROM tarn.pipeline_table WHERE source_table = 'skipped'", 'the copy of the skipped one is given up');
+is(join("\n", TarnCrash::troubles($node, $offset)), '', 'no copy failed');
+is(files_of($_), 0, "no file in $_") foreach qw(skipped skipped__history);
+$offset = -s $node->logfile;
+TarnCrash::arm($node, 'copy-file-written=stop:1');
+sql("SELECT tarn.resume('skipping', 'skipped')");
+stopped_copy($offset);
+cmp_ok(files_of('skipped'), '>', 0, 'it has written something');
+$node->kill9;
+TarnCrash::continue_stopped($node);
+TarnCrash::start($node);
+wait_for("SELECT copy_token IS NULL FROM tarn.pipeline_table WHERE source_table = 'skipped'", 'what a dead copy left is looked after');
+is(files_of($_), 0, "no file in $_") foreach qw(skipped skipped__history);
+sql("SELECT tarn.resume('skipping', 'skipped')");
+TarnTest::wait_live($node, 'skipping');
+import_tables('skipped', 'beside');
+TarnTest::same($node, $_, "lk.$_", $_) foreach qw(skipped beside);
+
+# A copy that is being committed has the pipeline locked; a table that is made anew then waits, and the two do not wait for each other
+$offset = -s $node->logfile;
+sql("SELECT tarn.skip('skipping', 'skipped')");
+my $committing = $node->background_psql($db, on_error_stop => 1);
+$committing->query_safe("BEGIN; SELECT FROM tarn.pipeline WHERE name = 'skipping' FOR UPDATE");
+sql('BEGIN; DROP TABLE skipped; CREATE TABLE skipped (id int PRIMARY KEY); ALTER PUBLICATION skipping ADD TABLE skipped; COMMIT');
+wait_for("SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'tarn pipeline worker' AND wait_event_type = 'Lock'", 'the worker waits');
+$committing->query_safe("UPDATE tarn.pipeline_table SET copies = copies WHERE source_table = 'skipped'; COMMIT");
+$committing->quit;
+TarnTest::wait_live($node, 'skipping');
+unlike(substr(slurp_file($node->logfile), $offset), qr/deadlock/, 'no deadlock');
 
 # Dropped in the middle: nothing stays
 sql(<<SQL);

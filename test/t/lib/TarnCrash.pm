@@ -16,6 +16,7 @@ use File::Basename qw(dirname);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use TarnTest;
 use Time::HiRes qw(time usleep);
 
 my $db = 'postgres';
@@ -172,6 +173,56 @@ sub crashes
 	my ($node) = @_;
 
 	return slurp($node->logfile) =~ /^.*(?:signal (?:11|6|7|8)\b|PANIC|TRAP).*$/mg;
+}
+
+# Every failpoint of the source
+sub points
+{
+	my %points;
+
+	foreach my $file (glob("$TarnTest::top/src/*.c $TarnTest::top/src/*/*.c"))
+	{
+		$points{$_} = 1 foreach slurp($file) =~ /\bFAILPOINT\("([\w-]+)"\)/g;
+	}
+	return sort keys %points;
+}
+
+# Does the history of each table make the mirror that was kept?  How many were rebuilt; undef when one differs.
+sub histories_same
+{
+	my ($node, $what) = @_;
+	my @wrong;
+	my @tables = split /\n/, patiently($node, q(SELECT lake_table FROM tarn.tables WHERE history_table IS NOT NULL AND state = 'live' ORDER BY 1));
+
+	foreach my $name (@tables)
+	{
+		my $rows = patiently($node, "SELECT tarn.rebuild(source, lake_table => 'again_$name') FROM (SELECT format('%I.%I', schema, \"table\")::regclass AS source FROM tarn.tables WHERE lake_table = '$name') t");
+
+		patiently($node, "SET client_min_messages = error; DROP SCHEMA IF EXISTS again CASCADE; CREATE SCHEMA again; IMPORT FOREIGN SCHEMA public LIMIT TO (\"$name\", \"again_$name\") FROM SERVER lake INTO again");
+		my $columns = patiently($node, "SELECT 'ROW(' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) || ')::text' FROM pg_attribute WHERE attrelid = 'again.\"$name\"'::regclass AND attnum > 0");
+
+		push @wrong, "$name ($rows rows)" if TarnTest::differing($node, "again.\"$name\"", "again.\"again_$name\"", $db, $columns) ne '0';
+	}
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return is(join(', ', @wrong), '', "$what: histories make the mirrors again") ? scalar(@tables) : undef;
+}
+
+# What made pipelines fail, and tables stop or be copied anew, since the log had that length.  A resume forgets what a table
+# showed, the log does not.
+sub troubles
+{
+	my ($node, $offset) = @_;
+
+	return substr(slurp($node->logfile), $offset || 0) =~ /LOG:  ((?:copy for pipeline|pipeline|table) .*?(?:failed and will be tried again|is stopped|is copied anew): .*)$/mg;
+}
+
+# Those that no fault of the test explains: `explained` matches what may come.  Above all, a row that the lake lacks and a value
+# without its old version are signs of a lake that diverged, and never to be explained.
+sub unexplained
+{
+	my ($node, $offset, $explained) = @_;
+
+	return grep { $_ !~ $explained } troubles($node, $offset);
 }
 
 # A flush that lives through restarts, and all tables live again.
