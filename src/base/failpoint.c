@@ -60,6 +60,8 @@ act_panic_server(const char *name, int argument)
 static void
 act_error(const char *name, int argument)
 {
+	/* of errors of one kind the log has the first only */
+	ereport(LOG, (errmsg("failpoint \"%s\": fails", name)));
 	ereport(ERROR,
 			(errcode(ERRCODE_INTERNAL_ERROR),
 			 errmsg("failpoint \"%s\"", name)));

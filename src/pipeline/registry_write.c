@@ -171,14 +171,24 @@ registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, const LakeTable 
 void
 registry_stop_table(int32 pipeline_id, Oid relid, const char *error)
 {
+	PrivilegedScope scope;
 	Oid			types[] = {INT4OID, OIDOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(error)};
 
 	registry_lock(pipeline_id);
-	execute_write("UPDATE tarn.pipeline_table SET state = 'stopped', lsn = " LEFT_LSN ", error = $3, "
-				  "error_at = pg_catalog.clock_timestamp() "
-				  "WHERE pipeline_id = $1 AND relid = $2 AND state <> 'skipped'",
-				  3, types, values, NULL, SPI_OK_UPDATE, -1);
+	privileged_begin(&scope);
+	/* tarn.tables shows it until somebody resumes the table; the log keeps it */
+	if (privileged_execute("UPDATE tarn.pipeline_table SET state = 'stopped', lsn = " LEFT_LSN ", error = $3, "
+						   "error_at = pg_catalog.clock_timestamp() "
+						   "WHERE pipeline_id = $1 AND relid = $2 AND state <> 'skipped' "
+						   "RETURNING pg_catalog.format('%I.%I', source_schema, source_table), "
+						   "(SELECT name FROM tarn.pipeline WHERE id = $1)",
+						   3, types, values, NULL, SPI_OK_UPDATE_RETURNING) > 0)
+		ereport(LOG,
+				(errmsg("table %s of pipeline \"%s\" is stopped: %s",
+						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2), error)));
+	privileged_end(&scope);
 }
 
 bool

@@ -165,6 +165,15 @@ BEGIN
 END
 $$;
 
+-- Inserts more at once than a worker encodes by itself, and most of it goes again
+CREATE FUNCTION chaos.bulk(seed bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	tab text := (SELECT t.name FROM chaos.tables t WHERE t.kind = 'keyed' AND to_regclass(t.name) IS NOT NULL AND t.name !~ '^(t11|part)' ORDER BY chaos.pick(seed, hashtext(t.name), 1000) LIMIT 1);
+BEGIN
+	PERFORM chaos.insert_rows(tab, ARRAY(SELECT 10000 + b * 2500 + g FROM generate_series(1, 2500) g), seed, 'ON CONFLICT DO NOTHING') FROM generate_series(0, 7) b;
+END
+$$;
+
 -- Changes of the shape of a table, chosen by the seed.  A column of the key, or the last one beside it, stays.
 CREATE FUNCTION chaos.some_column(rel oid, seed bigint, types oid[], OUT name text, OUT type oid, OUT typmod int, OUT not_null boolean)
 LANGUAGE sql STABLE AS $$

@@ -228,6 +228,18 @@ sub by_dropped_pipeline
 	};
 }
 
+# A backend makes a mirror from a history
+sub by_rebuild
+{
+	my ($failpoint) = @_;
+
+	TarnCrash::flush($node, 'p');
+	TarnCrash::arm($node, $failpoint);
+	usleep(100_000);
+	TarnCrash::query($node, "SELECT tarn.rebuild('come', lake_table => 'again_come')");
+	return sub { TarnCrash::histories_same($node, 'rebuilds') };
+}
+
 # [point, passage, what makes the processes pass it]; fast: actions of the short run
 my @matrix = (
 	[ 'flush-data-written', 2, \&by_load, 'kill error' ],
@@ -280,6 +292,7 @@ my @matrix = (
 	[ 'ddl-copy-recorded', 1, \&by_ddl_copy, 'kill' ],
 	[ 'ddl-renamed-away', 1, \&by_rename, 'error' ],
 	[ 'table-left', 1, \&by_leaving, 'kill' ],
+	[ 'rebuild-written', 1, \&by_rebuild, 'kill error' ],
 	[ 'encoder-file-opened', 1, \&by_backlog, 'kill' ],
 	[ 'encoder-rows', 2, \&by_backlog, '' ],
 	[ 'encoder-file-written', 1, \&by_backlog, 'error' ]);
@@ -288,13 +301,21 @@ my @matrix = (
 push @matrix, map { ([ 'store-file-begun', $_, \&by_load, $_ == 3 ? 'starve' : '' ], [ 'store-file-written', $_, \&by_load, $_ == 7 ? 'kill' : '' ]) } 1 .. 12;
 push @matrix, map { [ 'store-file-removed', $_, \&by_load, '' ] } 1 .. 3;
 
+my %listed = map { $_->[0] => 1 } @matrix;
+is(join(' ', grep { !$listed{$_} } TarnCrash::points()), '', 'every failpoint of the source is struck');
+
 my $hang = $long ? 30 : 1;
 my %actions = (
-	kill => [ 'kill', qr/was terminated by signal 9/ ],
+	kill => [ 'kill', sub { qr/was terminated by signal 9/ } ],
 	'panic-server' => ['panic-server'],
-	error => [ 'error', qr/failpoint "[\w-]+"$/m ],
-	starve => [ 'starve(64)', qr/failpoint "[\w-]+": starves/ ],
-	hang => [ "hang($hang)", qr/failpoint "[\w-]+": hangs/ ]);
+	error => [ 'error', sub { qr/failpoint "$_[0]": fails/ } ],
+	starve => [ 'starve(64)', sub { qr/failpoint "$_[0]": starves/ } ],
+	hang => [ "hang($hang)", sub { qr/failpoint "$_[0]": hangs/ } ]);
+
+# What may come of them in the log: what struck, what its neighbours say of a process that is gone, and what the test asked for
+my $explained = qr/failpoint "[\w-]+"$|out of memory|Cannot allocate memory|ended unexpectedly|copied anew: column "\w+" was added with a value/;
+# of a flush that was under way
+my $begun_anew = qr/pipeline was changed by another process/;
 
 #
 # The load goes on all the time, and is begun again when the server died.
@@ -324,6 +345,8 @@ sub strike
 {
 	my ($point, $passage, $do, $action) = @_;
 	my ($name, $sign) = @{ $actions{$action} };
+	# the sign names the point: by_start's own failpoint is another
+	$sign &&= $sign->($point);
 	my $offset = -s $node->logfile;
 	my $struck = 0;
 
@@ -357,6 +380,8 @@ sub strike
 	TarnCrash::flush($node, 'p');
 	$after->() if $after;
 	TarnTest::all_same($node, "$action at $point");
+	# what a resume forgets
+	is(join("\n", TarnCrash::unexplained($node, $offset, $do == \&by_resync ? qr/$explained|$begun_anew/ : $explained)), '', "$action at $point: nothing else fails");
 	return;
 }
 
@@ -389,6 +414,8 @@ TarnTest::mirror($node, 'p', tables => [qw(acc other come shaped)], keyless => [
 TarnTest::wait_live($node, 'p');
 TarnTest::all_same($node, 'at the start');
 
+my $points = 0;
+
 foreach my $row (@matrix)
 {
 	my ($point, $passage, $do, $fast) = @$row;
@@ -399,7 +426,17 @@ foreach my $row (@matrix)
 		# the worker that is to drop a slot has nobody to wait for it: whoever comes next does it
 		strike($point, $passage, $do, $action);
 	}
+	# what a strike did to a history stays in it, so that of every fifth point is early enough to tell which
+	if (++$points % 5 == 0)
+	{
+		stop_load();
+		TarnCrash::flush($node, 'p');
+		TarnCrash::histories_same($node, "up to $point");
+	}
 }
+stop_load();
+TarnCrash::flush($node, 'p');
+TarnCrash::histories_same($node, 'after all of it');
 
 # A flush that died prepared the key index for a state that never came; what is committed instead has no need of an index
 stop_load();

@@ -16,6 +16,7 @@ my $db = 'postgres';
 my $node = TarnTest::cluster('trouble', conf => "log_statement = none\ntarn.garbage_grace = 0\n");
 my $bucket = 's3://tarn-test/trouble';
 my $i = 0;
+my $told = 0;
 
 sub sql
 {
@@ -40,8 +41,12 @@ sub waits
 	my ($pipeline, $error, $what) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$node->poll_query_until($db, "SELECT state = 'backoff' AND failures > 1 FROM tarn.pipelines WHERE name = '$pipeline'")
-	  or diag(sql('SELECT name, state, failures, last_error FROM tarn.pipelines'));
+	ok($node->poll_query_until($db, <<"SQL"), "$what: it waits, and says since when and until when")
+SELECT state = 'backoff' AND failures > 1 AND last_error_at BETWEEN now() - interval '1 minute' AND now()
+	AND next_start BETWEEN last_error_at + interval '0.5 s' AND last_error_at + interval '61 s'
+FROM tarn.pipelines WHERE name = '$pipeline'
+SQL
+	  or diag(sql('SELECT name, state, failures, last_error, last_error_at, next_start FROM tarn.pipelines'));
 	like(sql("SELECT last_error FROM tarn.pipelines WHERE name = '$pipeline'"), $error, "$what: it says why it waits");
 	cmp_ok(sql("SELECT lag_bytes FROM tarn.pipelines WHERE name = '$pipeline'"), '>', 0, "$what: the lag is shown");
 	return;
@@ -49,12 +54,15 @@ sub waits
 
 sub goes_on
 {
-	my ($pipeline, $table, $what) = @_;
+	my ($pipeline, $table, $what, $explained) = @_;
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	# it ends a back-off, which is the only thing that may take long
 	sql("SELECT tarn.resume('$pipeline')");
 	TarnCrash::flush($node, $pipeline);
+	# what a resume forgets
+	is(join("\n", TarnCrash::unexplained($node, $told, $explained)), '', "$what: nothing else failed");
+	$told = -s $node->logfile;
 	my $lake = $pipeline eq 'r' ? 'remote' : 'lake';
 	$node->safe_psql($db, "SET client_min_messages = warning; DROP SCHEMA IF EXISTS lake CASCADE; CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER $lake INTO lake");
 	return TarnTest::same($node, "public.$table", "lake.$table", "$what: it goes on, and nothing is lost");
@@ -74,7 +82,7 @@ chmod 0555, @directories;
 application();
 waits('p', qr/could not create ".*": Permission denied/, 'read-only');
 chmod 0755, @directories;
-goes_on('p', 't', 'read-only');
+goes_on('p', 't', 'read-only', qr/Permission denied/);
 
 # Not there
 my $committed = "SELECT metadata_location FROM tarn_catalog.iceberg_tables WHERE table_name = 't'";
@@ -88,7 +96,7 @@ waits('p', qr/could not find the marker of pipeline "p" in warehouse .*tarn\.tak
 is(sql($committed), $before, 'not mounted: nothing is committed that is not on the disk');
 system('rm', '-rf', $lake);
 rename "$lake.away", $lake or die "$lake: $!";
-goes_on('p', 't', 'not mounted');
+goes_on('p', 't', 'not mounted', qr/No such file or directory|the file is missing|could not find the marker/);
 
 # Hangs
 my $gateway = TarnTest::s3_pid();
@@ -109,7 +117,7 @@ foreach my $mode (qw(fast smart))
 	usleep(500_000);
 }
 kill 'CONT', $gateway;
-goes_on('r', 'r', 'hanging store');
+goes_on('r', 'r', 'hanging store', qr/[^\w]timed out|timeout/);
 
 # No memory
 foreach my $point (qw(flush-data-written store-file-begun before-transaction-end))
@@ -123,7 +131,7 @@ foreach my $point (qw(flush-data-written store-file-begun before-transaction-end
 	like(substr(TarnCrash::slurp($node->logfile), $offset), qr/"$point": starves/, "no memory at $point");
 	TarnCrash::disarm($node);
 	sql('DELETE FROM t WHERE id >= 100000');
-	goes_on('p', 't', "no memory at $point");
+	goes_on('p', 't', "no memory at $point", qr/out of memory|Cannot allocate memory/);
 }
 is(join("\n", TarnCrash::crashes($node)), '', 'no process crashed');
 
