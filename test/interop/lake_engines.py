@@ -102,8 +102,10 @@ def source_expression(name, pg_type, lake_type):
         return f"to_json({column})::text"
     if lake_type == "date":
         return f"({column} - date '1970-01-01')"
-    if lake_type in ("timestamp", "timestamptz", "time"):
+    if lake_type == "time":
         return f"(extract(epoch from {column}) * 1000000)::bigint"
+    if lake_type in ("timestamp", "timestamptz"):  # of an interval, since that of the last timestamps is rounded
+        return f"(extract(epoch from {column} - {lake_type} '2000-01-01 00:00+00') * 1000000)::bigint + 946684800000000"
     if lake_type == "float":
         return f"{column}::float8"
     if pg_type == "money":  # digits, whatever the locale of the session

@@ -79,7 +79,8 @@ sub fill
 {
 	my ($name, $from) = @_;
 
-	return TarnTest::type_rows("t_$name", $types{$name}, $from, $rows, $seed);
+	# other values in the stream than in the copy
+	return TarnTest::type_rows("t_$name", $types{$name}, $from, $rows, $seed + $from / 10000);
 }
 
 $node->safe_psql($db, join('', map { "CREATE TABLE t_$_ (k int PRIMARY KEY, v $types{$_}[0]);" } @names));
