@@ -85,6 +85,10 @@ def nested_leaf(value, name):
         return bytes.fromhex(value[2:])
     if name == "date":
         return datetime.date.fromisoformat(value) if isinstance(value, str) else value
+    if name == "time":
+        return datetime.time.fromisoformat(value) if isinstance(value, str) else value
+    if name == "timestamp":
+        return datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
     if name == "timestamptz":
         value = datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
         return (value - epoch) // datetime.timedelta(microseconds=1)

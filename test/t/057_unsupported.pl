@@ -21,6 +21,9 @@ my @cases = (
 	[ 'timestamp', 'infinity', '9999-12-31 23:59:59.999999' ],
 	[ 'timestamp', '-infinity', '0001-01-01 00:00:00' ],
 	[ 'timestamp', '294276-12-31 23:59:59', '294247-01-10 04:00:54.775807' ],
+	[ 'timestamp', '294247-01-10 04:00:54.775808', '294247-01-10 04:00:54.775807' ],
+	[ 'timestamptz', '294247-01-10 04:00:54.775808+00', '294247-01-10 04:00:54.775807+00' ],
+	[ 'timestamptz', 'infinity', '9999-12-31 23:59:59.999999+00' ],
 	[ 'timestamptz', '-infinity', '0001-01-01 00:00:00+00' ],
 	[ 'numeric(10,2)', 'NaN', '' ],
 	[ 'numeric(38,2)', 'NaN', '' ],
@@ -72,6 +75,60 @@ foreach my $table (map { $_->[0] } @tables)
 }
 is($node->safe_psql($db, "SELECT count(*) FROM tarn.tables WHERE state = 'live'"),
 	scalar(@tables) - keys %error, 'the others go on');
+# Other engines see what the policy says: tables of what it makes of the values
+my @kept = grep { !defined $error{ $_->[0] } } @tables;
+$node->safe_psql($db, join('', map { "CREATE TABLE kept_$_->[0] AS SELECT * FROM $_->[0] WITH NO DATA; INSERT INTO kept_$_->[0] VALUES (1, "
+		  . ($expected{ $_->[0] } eq '' ? 'NULL' : "'$expected{ $_->[0] }'") . ');' } @kept));
+TarnTest::engines($node, [ map { [ "public.kept_$_->[0]", "public.$_->[0]" ] } @kept ], 'other engines read what the policies made');
+
+# The same within lists, structs and maps
+my %inner = (
+	'date[]' => [ q('{2024-01-01,infinity,NULL,-infinity}'), q('{2024-01-01,NULL,NULL,NULL}'), q('{2024-01-01,9999-12-31,NULL,0001-01-01}') ],
+	'numeric(12,3)[]' => [ q('{1.5,NaN,NULL,-2}'), q('{1.5,NULL,NULL,-2}'), q('{1.5,NULL,NULL,-2}') ],
+	'numeric(30,3)[]' => [ q('{NaN}'), q('{NULL}'), q('{NULL}') ],
+	'time[]' => [ q('{24:00,12:00}'), q('{NULL,12:00}'), q('{23:59:59.999999,12:00}') ],
+	'timestamp[]' => [ q('{infinity,2024-01-01 12:00}'), q('{NULL,2024-01-01 12:00}'), q('{9999-12-31 23:59:59.999999,2024-01-01 12:00}') ],
+	'timestamptz[]' => [ q('{-infinity,2024-01-01 00:00+00}'), q('{NULL,2024-01-01 00:00+00}'), q('{0001-01-01 00:00+00,2024-01-01 00:00+00}') ],
+	'fact' => [ q('(infinity,NaN,"{24:00}",x)'), q('(,,"{NULL}",x)'), q('(9999-12-31,,"{23:59:59.999999}",x)') ],
+	'fact[]' => [ q(ARRAY['(infinity,NaN,"{24:00}",x)', NULL, '(2024-01-01,1,,y)']::fact[]), q(ARRAY['(,,"{NULL}",x)', NULL, '(2024-01-01,1,,y)']::fact[]),
+		q(ARRAY['(9999-12-31,,"{23:59:59.999999}",x)', NULL, '(2024-01-01,1,,y)']::fact[]) ],
+	'facts' => [ map { "ROW(1, ARRAY[ROW($_, 'z')]::fact[])::facts" } q('infinity', NULL, '{{12:00,13:00}}'), 'NULL, NULL, NULL', q('9999-12-31', NULL, NULL) ],
+	'a_date[]' => [ q('{infinity}'), q('{NULL}'), q('{9999-12-31}') ],
+);
+my (@inside, %inside);
+$n = 0;
+$node->safe_psql($db, 'CREATE TYPE fact AS (d date, n numeric(6,2), t time[], s text); CREATE TYPE facts AS (n int, f fact[]); CREATE DOMAIN a_date AS date');
+foreach my $type (sort keys %inner)
+{
+	$n++;
+	foreach my $policy ('error', 'null', 'clamp')
+	{
+		my $table = "i_${n}_$policy";
+
+		$node->safe_psql($db, "CREATE TABLE $table (k int PRIMARY KEY, v $type); CREATE TABLE kept_$table (k int, v $type);");
+		$node->safe_psql($db, "INSERT INTO $table VALUES (1, $inner{$type}[0])") if $policy ne 'error';
+		$node->safe_psql($db, "INSERT INTO kept_$table SELECT k, $inner{$type}[$policy eq 'null' ? 1 : 2] FROM generate_series(1, 2) k") if $policy ne 'error';
+		push @inside, $table;
+		$inside{$table} = $type;
+	}
+}
+$node->safe_psql($db, 'CREATE PUBLICATION inside FOR TABLE ' . join(', ', @inside) . "; BEGIN; SELECT tarn.create_pipeline('inside', lake => 'lake', publications => '{inside}', flush_interval => '500 ms');"
+	  . join('', map { "SELECT tarn.set_table_options('inside', '$_', '{unsupported_values=" . ($_ =~ s/.*_//r) . "}');" } @inside) . 'COMMIT');
+TarnTest::wait_live($node, 'inside');
+$node->safe_psql($db, join('', map { "INSERT INTO $_ VALUES (2, $inner{$inside{$_}}[0]);" } @inside));
+TarnTest::flush($node, 'inside');
+$node->safe_psql($db, 'IMPORT FOREIGN SCHEMA public LIMIT TO (' . join(', ', @inside) . ') FROM SERVER lake INTO lake');
+foreach my $table (@inside)
+{
+	if ($table =~ /error/)
+	{
+		like($node->safe_psql($db, "SELECT state || ' ' || error FROM tarn.tables WHERE \"table\" = '$table'"),
+			qr/^stopped cannot keep value ".*" of column "v" of "public\.$table" in the lake/, "a value in $inside{$table} stops its table");
+		next;
+	}
+	TarnTest::same($node, "kept_$table", "lake.$table", "$inside{$table}: " . ($table =~ s/.*_//r), $db, 'k, v::text');
+}
+TarnTest::engines($node, [ map { [ "public.kept_$_", "public.$_" ] } grep { !/error/ } @inside ], 'other engines read what the policies made within');
 
 # A value of the key is never replaced, unless all of the row is the key
 $node->safe_psql($db, <<'SQL');
@@ -94,6 +151,9 @@ TarnTest::flush($node, 'q');
 like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE \"table\" = 'key_error'"), qr/cannot keep value "-infinity"/, 'a key is not clamped');
 $node->safe_psql($db, 'IMPORT FOREIGN SCHEMA public LIMIT TO (key_full, typed) FROM SERVER lake INTO lake');
 is($node->safe_psql($db, 'SELECT k, count(*) FROM lake.key_full GROUP BY 1'), '9999-12-31|3', 'rows that became equal are counted');
+$node->safe_psql($db, 'CREATE TABLE kept_typed (k int, d numeric(38,9), f float8, ts text, i interval, "a=b" text, n text);'
+	  . "SET TimeZone = 'UTC'; INSERT INTO kept_typed SELECT k, d, f::float8, ts::text, i, \"a=b\", n FROM typed; CREATE TABLE kept_key_full AS SELECT date '9999-12-31' AS k, 1 AS v FROM generate_series(1, 3)");
+TarnTest::engines($node, [ [ 'public.kept_typed', 'public.typed' ], [ 'public.kept_key_full', 'public.key_full' ] ], 'other engines read columns as another type');
 is($node->safe_psql($db, 'SELECT * FROM lake.typed ORDER BY k LIMIT 2'),
 	"1|123456789.123456789|0.1|infinity|1 day|5|1" . '0' x 39 . '.' . '0' x 20 . "\n2|-1.000000000|NaN|2024-01-01 00:00:00+00||6|1.50000000000000000000",
 	'columns as another type');
