@@ -207,13 +207,40 @@ setting('tarn.failpoints', 'copy-task=hang');
 sql("UPDATE u SET v = 'before the resync'");
 TarnTest::flush($node, 'p');
 sql("SELECT tarn.resync('p', 'u')");
-soon(q{SELECT state = 'copying' AND rows > 0 AND copied_percent < 101 FROM tarn.tables WHERE "table" = 'u'}, 'resync: progress is shown');
+soon(q{SELECT state = 'copying' AND rows = (SELECT count(*) FROM lake.u) FROM tarn.tables WHERE "table" = 'u'}, 'resync: rows are those that readers see');
 setting('tarn.failpoints');
 sql("UPDATE u SET v = 'during the resync' WHERE id % 2 = 0; UPDATE t SET v = 'during the resync'");
 soon("SELECT count(*) = 1000 FROM lake.t WHERE v = 'during the resync'", 'the others go on');
 is(sql("SELECT count(*) FILTER (WHERE v = 'before the resync') = count(*) FROM lake.u"), 't', 'readers see the old state');
 sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'tarn copy worker'");
 in_sync('and then the new one');
+
+# The same of all tables
+setting('tarn.failpoints', 'copy-task=hang');
+sql("UPDATE t SET v = 'before the resync of all'; UPDATE u SET v = 'before the resync of all'");
+TarnTest::flush($node, 'p');
+my $copies = sql('SELECT sum(copies) FROM tarn.tables');
+sql("SELECT tarn.resync('p'); UPDATE t SET v = 'during the resync of all'; DELETE FROM u WHERE id % 2 = 0");
+soon(q{SELECT bool_or(state = 'copying') AND bool_and(state IN ('copy', 'copying')) FROM tarn.tables}, 'every table is copied anew');
+is(sql("SELECT count(*) FILTER (WHERE v = 'before the resync of all') = count(*) AND count(*) > 0 FROM lake.$_"), 't', "readers of $_ see the old state") foreach qw(t u);
+is(sql('SELECT sum(copies) FROM tarn.tables'), $copies, 'none was replaced by then');
+setting('tarn.failpoints');
+sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'tarn copy worker'");
+in_sync('and then the new ones');
+
+# Progress moves on
+sql('CREATE TABLE large (id int PRIMARY KEY, v text); INSERT INTO large SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, 12000) i');
+setting('tarn.failpoints', 'copy-task=hang(3)');
+setting('tarn.copy_workers', 1);
+TarnTest::mirror($node, 'large', tables => ['large']);
+soon(q{SELECT state = 'copying' AND copied_percent BETWEEN 1 AND 60 FROM tarn.tables WHERE "table" = 'large'}, 'a part of a table is copied');
+my $percent = sql(q{SELECT copied_percent FROM tarn.tables WHERE "table" = 'large'});
+soon(qq{SELECT state = 'copying' AND copied_percent > $percent AND copied_percent < 100 FROM tarn.tables WHERE "table" = 'large'}, "and more than $percent % of it later");
+setting($_) foreach qw(tarn.failpoints tarn.copy_workers);
+TarnTest::wait_live($node, 'large');
+in_sync('and then all of it');
+sql("SELECT tarn.drop_pipeline('large', drop_data => true); DROP PUBLICATION large; DROP TABLE large");
+soon('SELECT count(*) = 1 FROM pg_replication_slots', 'it is gone');
 
 # A table can be skipped while it is being copied
 setting('tarn.failpoints', 'copy-task=hang');
