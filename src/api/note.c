@@ -84,7 +84,23 @@ note_attached(const AlterTableStmt *statement)
 		if (OidIsValid(relid) && has_pages(relid))
 			note_write(psprintf("%s%u partition \"%s\" was attached", NOTE_LOST,
 								RangeVarGetRelid(statement->relation, NoLock, true), partition->relname));
+		else if (OidIsValid(relid))
+			note_write(psprintf("%s%u", NOTE_EMPTY, relid));
 	}
+}
+
+/* Of new tables only partitions are a change of another's shape. */
+static void
+note_created(const CreateStmt *statement)
+{
+	Oid			relid;
+
+	if (statement->partbound == NULL)
+		return;
+	relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	/* IF NOT EXISTS */
+	if (OidIsValid(relid) && get_rel_relispartition(relid) && !has_pages(relid))
+		note_write(psprintf("%s%u", NOTE_EMPTY, relid));
 }
 
 Datum
@@ -92,6 +108,11 @@ tarn_note_command(PG_FUNCTION_ARGS)
 {
 	EventTriggerData *data = trigger_data(fcinfo);
 
+	if (IsA(data->parsetree, CreateStmt))
+	{
+		note_created((CreateStmt *) data->parsetree);
+		PG_RETURN_VOID();
+	}
 	if (IsA(data->parsetree, AlterTableStmt))
 		note_attached((AlterTableStmt *) data->parsetree);
 	/* any other command may change types, or what they are called */

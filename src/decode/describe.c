@@ -224,7 +224,9 @@ describe_partitions(DecodeRelation *rel, Relation relation)
 	rel->partitions = palloc(sizeof(Oid) * Max(list_length(all), 1));
 	foreach(lc, all)
 	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+		/* rows of an unlogged one are not in WAL */
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION &&
+			get_rel_persistence(lfirst_oid(lc)) == RELPERSISTENCE_PERMANENT)
 			rel->partitions[rel->npartitions++] = lfirst_oid(lc);
 	}
 }

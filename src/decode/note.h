@@ -11,14 +11,18 @@
  *
  * The triggers may be disabled.  What a note says of a shape is only where to
  * look: without it the next row tells.  Rows that ALTER TABLE rewrites are in
- * WAL, and count as lost where no note came before them.  A table without a
- * row that follows stays as it was until one does.
+ * WAL, and count as lost where no note came before them; so do those of a
+ * partition that came without one.  A table without a row that follows stays
+ * as it was until one does.  What cannot be found out is that a partition was
+ * changed while it was detached, if it is attached again before a row of its
+ * root is decoded.
  *
  *	refresh				shapes changed: look at all tables
  *	types				types changed, or names of types: the same, also where a
  *						table's own description is as it was
  *	rewritten OID		the rows of a table were rewritten by widening numbers;
  *						then as refresh
+ *	empty OID			a partition came that has no rows; then as refresh
  *	moved OID			the rows of a table were rewritten as they are
  *	lost OID REASON		the rows of a table changed without being told
  *	options				options of a pipeline or of its tables were set
@@ -40,6 +44,7 @@
 #define NOTE_REFRESH "refresh"
 #define NOTE_TYPES "types"
 #define NOTE_REWRITTEN "rewritten "
+#define NOTE_EMPTY "empty "
 #define NOTE_MOVED "moved "
 #define NOTE_LOST "lost "
 #define NOTE_OPTIONS "options"

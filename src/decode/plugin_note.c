@@ -134,6 +134,12 @@ plugin_note(Plugin *plugin, XLogRecPtr lsn, const char *body, Size size)
 		plugin->noted = relid;
 		plugin_note_rewritten(plugin, relid, lsn);
 	}
+	if (plugin_note_table(text, NOTE_EMPTY, &relid, &rest))
+	{
+		relid = plugin_published(plugin, relid);
+		if (OidIsValid(relid))
+			ops->joined(plugin->sink, &plugin->txn, relid);
+	}
 	if (strcmp(text, NOTE_OPTIONS) == 0)
 	{
 		ops->options(plugin->sink);

@@ -326,17 +326,15 @@ leaf_build(RelationCache *cache, LeafRelation *leaf, Relation relation)
 bool
 relation_cache_current(RelationCache *cache, Oid relid)
 {
+	PublishedRelation *published = hash_search(cache->published, &relid, HASH_FIND, NULL);
 	LeafRelation *leaf = hash_search(cache->leaves, &relid, HASH_FIND, NULL);
 
+	/* what a partition became, or that one of a partition has gone, the root is not told */
+	if (published != NULL && published->rel.partitions != NULL)
+		published->valid = false;
 	if (leaf == NULL || !leaf_relation_valid(leaf))
 		return false;
-	if (leaf->published == NULL)
-		return true;
-
-	/* a partition of a partition may have gone, of which the root is not told */
-	if (leaf->published->rel.partitions != NULL)
-		leaf->published->valid = false;
-	return leaf->published->valid && leaf->published->announced;
+	return leaf->published == NULL || (leaf->published->valid && leaf->published->announced);
 }
 
 void

@@ -104,7 +104,7 @@ typedef struct ChangeSinkOps
 {
 	/*
 	 * NULL where the sink does not care: startup, message, shutdown, wants,
-	 * lost, unkeyed, unpublished, rewritten, tables, options.
+	 * lost, unkeyed, unpublished, rewritten, joined, tables, options.
 	 */
 	void		(*startup) (ChangeSink *sink, LogicalDecodingContext *ctx);
 	void		(*begin) (ChangeSink *sink, const DecodeTxn *txn);
@@ -172,6 +172,9 @@ typedef struct ChangeSinkOps
 	 * `relation` with the new types.
 	 */
 	void		(*rewritten) (ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid);
+
+	/* Partitions that `relation` names for the first time in this transaction came without rows. */
+	void		(*joined) (ChangeSink *sink, const DecodeTxn *txn, Oid relid);
 
 	/* The tables whose shape the sink wants to hear of at once; in the current context. */
 	Oid		   *(*tables) (ChangeSink *sink, int *n);

@@ -266,6 +266,15 @@ sink_rewritten(ChangeSink *sink, const DecodeTxn *txn, XLogRecPtr lsn, Oid relid
 		t->rewritten = txn->xid;
 }
 
+static void
+sink_joined(ChangeSink *sink, const DecodeTxn *txn, Oid relid)
+{
+	PipelineTable *t = pipeline_find_table(((Batch *) sink)->pipeline, relid);
+
+	if (t && t->opened)
+		t->joined = txn->xid;
+}
+
 static Oid *
 sink_tables(ChangeSink *sink, int *n)
 {
@@ -478,6 +487,7 @@ static const ChangeSinkOps batch_ops = {
 	.truncate_partition = sink_truncate_partition,
 	.unpublished = sink_unpublished,
 	.rewritten = sink_rewritten,
+	.joined = sink_joined,
 	.tables = sink_tables,
 	.options = sink_options,
 };

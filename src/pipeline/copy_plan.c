@@ -204,7 +204,8 @@ copy_plan_tasks(Coordinator *c)
 
 			foreach(lc, leaves)
 			{
-				if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+				if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION &&
+					get_rel_persistence(lfirst_oid(lc)) == RELPERSISTENCE_PERMANENT)
 					add_leaf(c, i, lfirst_oid(lc));
 			}
 		}

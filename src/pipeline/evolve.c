@@ -125,6 +125,8 @@ evolve_described(Batch *batch, PipelineTable *t, const DecodeTxn *txn, XLogRecPt
 
 	if (past && t->columns)
 		return;
+	if (t->joined != txn->xid)
+		t->joined = InvalidTransactionId;
 	switch (shape_make(batch->pipeline, t, rel, t->shape, past ? SHAPE_PAST :
 					   t->rewritten == txn->xid ? SHAPE_REWRITTEN : SHAPE_PRESENT, &columns, &reason))
 	{

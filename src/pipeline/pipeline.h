@@ -147,6 +147,7 @@ typedef struct PipelineTable
 	char	   *new_schema;		/* the source was renamed, or NULL */
 	char	   *new_table;
 	TransactionId rewritten;	/* whose rewriting kept the numbers */
+	TransactionId joined;		/* whose new partitions were empty */
 	XLogRecPtr	leaving;		/* not published any more: followed until there */
 	MemoryContext context;		/* of the opened part */
 } PipelineTable;

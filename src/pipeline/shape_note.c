@@ -145,13 +145,16 @@ check_operations(ShapeMaker *m)
 	}
 }
 
-/* A partition that came was empty, or a note has told; one that went has taken its rows along. */
+/* A partition that went has taken its rows along; one that came has brought some, if no note says otherwise. */
 static void
 check_partitions(ShapeMaker *m)
 {
 	const char *before = shape_property(m->before, SHAPE_PARTITIONS);
+	int			stayed = 0;
 
-	while (before && *before)
+	if (before == NULL)
+		return;
+	while (*before)
 	{
 		char	   *end;
 		Oid			relid = (Oid) strtoul(before, &end, 10);
@@ -164,8 +167,11 @@ check_partitions(ShapeMaker *m)
 			shape_must_copy(m, pstrdup("a partition was detached or dropped"));
 			return;
 		}
+		stayed++;
 		before = end + strspn(end, " ");
 	}
+	if (stayed < m->rel->npartitions && !TransactionIdIsValid(m->t->joined))
+		shape_must_copy(m, pstrdup("a partition came, perhaps with rows"));
 }
 
 void

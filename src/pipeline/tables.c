@@ -199,7 +199,7 @@ pipeline_table_close(PipelineTable *t)
 	t->stop_error = t->copy_reason = t->new_schema = t->new_table = NULL;
 	t->keep_batch = t->reshaped = t->rekeyed = false;
 	t->left = InvalidXLogRecPtr;
-	t->rewritten = InvalidTransactionId;
+	t->rewritten = t->joined = InvalidTransactionId;
 	t->opened = false;
 }
 

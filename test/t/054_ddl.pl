@@ -295,6 +295,11 @@ sub partitions
 	sql('ALTER TABLE root ADD COLUMN e int', 'ALTER TABLE root ALTER e SET DEFAULT 5', 'INSERT INTO root (id, k) VALUES (503, 1)');
 	agree('root', 'and one without', %v);
 
+	sql('INSERT INTO root (id, k) VALUES (601, 2)', 'ALTER TABLE root2 SET UNLOGGED', 'INSERT INTO root (id, k) VALUES (602, 2)', 'INSERT INTO root (id, k) VALUES (602, 1)');
+	agree('root', 'an unlogged partition is left out', %v, where => 'k <> 2', copied => 1);
+	sql('BEGIN', 'INSERT INTO root (id, k) VALUES (603, 1)', 'ALTER TABLE root2 SET LOGGED', 'INSERT INTO root (id, k) VALUES (603, 2)', 'COMMIT');
+	agree('root', 'and is there when it is logged', %v, copied => 1);
+
 	# what is done while the root is away
 	my @away = ([ 'rows of a partition', 'INSERT INTO root (id, k) VALUES (700, 1)' ],
 		[ 'a partition that is attached with rows', 'ALTER TABLE root ATTACH PARTITION root7 FOR VALUES IN (7)' ],
@@ -479,6 +484,15 @@ sub untold
 	agree('u', 'rows that are computed', copied => 1);
 	sql('INSERT INTO u (id) VALUES (103)', 'VACUUM FULL u', 'CLUSTER u USING u_pkey', 'INSERT INTO u (id) VALUES (104)');
 	agree('u', 'and rows that are moved');
+	sql('CREATE TABLE ur (id int, k int, PRIMARY KEY (id, k)) PARTITION BY LIST (k)', 'CREATE TABLE ur1 PARTITION OF ur FOR VALUES IN (1)',
+		'CREATE TABLE ur2 (id int NOT NULL, k int NOT NULL)', 'INSERT INTO ur2 SELECT i, 2 FROM generate_series(1, 5) i', 'INSERT INTO ur SELECT i, 1 FROM generate_series(1, 5) i',
+		'CREATE PUBLICATION ur FOR TABLE ur WITH (publish_via_partition_root)', "SELECT tarn.create_pipeline('ur', 'lake', '{ur}', flush_interval => '200 ms')");
+	live('ur');
+	sql('ALTER TABLE ur ATTACH PARTITION ur2 FOR VALUES IN (2)', 'INSERT INTO ur VALUES (100, 1)');
+	agree('ur', 'a partition that is attached with rows', pipeline => 'ur', copied => 1);
+	sql('CREATE TABLE ur3 PARTITION OF ur FOR VALUES IN (3)', 'INSERT INTO ur VALUES (100, 3)');
+	agree('ur', 'a new partition may have been attached', pipeline => 'ur', copied => 1);
+	sql("SELECT tarn.drop_pipeline('ur')");
 	sql(map { "ALTER EVENT TRIGGER tarn_note_$_ ENABLE ALWAYS" } qw(command drop rewrite));
 	return;
 }
