@@ -128,6 +128,19 @@ CREATE TABLE tarn.garbage (
 );
 CREATE INDEX garbage_since ON tarn.garbage (lake, since);
 
+-- What is to be done in a warehouse once a drop has committed: the marker of a pipeline (with slot), and the lake's
+-- garbage.  Whose it is: a copy of this database leaves it alone.  Not dumped.
+CREATE TABLE tarn.removal (
+	lake name NOT NULL,
+	owner oid NOT NULL,
+	pipeline_id integer,
+	slot name,
+	fence uuid,
+	database oid NOT NULL,
+	system_identifier bigint NOT NULL,
+	data_directory bigint NOT NULL
+);
+
 -- Rows that come with a dump are disabled, and stay so until somebody says otherwise.
 CREATE FUNCTION tarn.disable_restored() RETURNS trigger
 AS 'MODULE_PATHNAME', 'tarn_disable_restored' LANGUAGE C;

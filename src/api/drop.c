@@ -1,99 +1,32 @@
 /*-------------------------------------------------------------------------
  *
  * drop.c
- *	  tarn.drop_pipeline: the rows in this transaction, slot and files after it.
+ *	  tarn.drop_pipeline: the rows in this transaction, slot and files after it
+ *	  (pipeline/remover.h).
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
-#include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "api/api.h"
-#include "base/privileged.h"
 #include "lake/table.h"
+#include "pipeline/copy.h"
 #include "pipeline/fence.h"
 #include "pipeline/history.h"
 #include "pipeline/rebuild.h"
-#include "pipeline/registry.h"
+#include "pipeline/remover.h"
 #include "pipeline/state.h"
 
 PG_FUNCTION_INFO_V1(tarn_drop_pipeline);
 
 #define LET_GO_MS 10000
-
-/* Files to remove once the transaction has committed. */
-typedef struct DropFiles
-{
-	Lake	   *lake;
-	char	   *slot;			/* names its marker */
-	List	   *locations;
-	SubTransactionId subxact;
-} DropFiles;
-
-static DropFiles *pending = NULL;
-
-/*
- * The transaction is over: an error here could not undo it, so it becomes a
- * warning.
- */
-static void
-remove_below(DropFiles *drop, const char *location)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		if (location == NULL)
-			fence_forget(drop->lake, drop->slot);
-		else
-			(void) lake_table_remove_all(drop->lake, location);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		FlushErrorState();
-		ereport(WARNING,
-				(errmsg("could not remove the files below \"%s\": %s",
-						location ? location : drop->lake->warehouse, edata->message),
-				 errhint("Nothing references them any more; remove them by hand.")));
-	}
-	PG_END_TRY();
-}
-
-static void
-remove_files(DropFiles *drop)
-{
-	ListCell   *lc;
-
-	foreach(lc, drop->locations)
-		remove_below(drop, lfirst(lc));
-	remove_below(drop, NULL);
-}
-
-static void
-at_end(XactEvent event, void *arg)
-{
-	DropFiles  *drop = pending;
-
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
-		return;
-	pending = NULL;
-	if (drop && event == XACT_EVENT_COMMIT)
-		remove_files(drop);
-}
 
 /* A scout that was sent before may start it once more: so it is asked until it is gone. */
 void
@@ -103,7 +36,7 @@ api_stop_worker(PipelineState *state, const char *name)
 
 	api_scout_at_commit();
 	state->enabled = false;
-	while (state->pid != 0)
+	while (state->pid != 0 || state->encoder_pid != 0 || copy_stop(state))
 	{
 		state->enabled = false;
 		state_request(state, REQUEST_LET_GO);
@@ -117,58 +50,39 @@ api_stop_worker(PipelineState *state, const char *name)
 	}
 }
 
-/* Drops a lake table from the catalog, and notes its folder. */
-static void
-drop_lake_table(DropFiles *drop, const LakeTable *lake)
-{
-	MemoryContext old;
-
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	drop->locations = lappend(drop->locations, pstrdup(lake->metadata->location));
-	MemoryContextSwitchTo(old);
-	catalog_drop(drop->lake->catalog, lake->namespace, lake->name);
-}
-
 /* A table's mirror, its history, and what was made of that. */
 static void
-drop_table(DropFiles *drop, const PipelineTable *t)
+drop_table(Lake *open_lake, const PipelineTable *t)
 {
 	char	   *history = history_name(t->name);
-	LakeTable  *lake = lake_table_load(drop->lake, t->namespace, t->name, true);
+	LakeTable  *lake = lake_table_load(open_lake, t->namespace, t->name, true);
 	ListCell   *lc;
 
 	if (lake && !history_is(lake))
-		drop_lake_table(drop, lake);
-	lake = lake_table_load(drop->lake, t->namespace, history, true);
+		remover_drop_table(lake);
+	lake = lake_table_load(open_lake, t->namespace, history, true);
 	if (lake == NULL || !history_is(lake))
 		return;
-	drop_lake_table(drop, lake);
-	foreach(lc, catalog_list(drop->lake->catalog, t->namespace))
+	remover_drop_table(lake);
+	foreach(lc, catalog_list(open_lake->catalog, t->namespace))
 	{
 		const CatalogTable *other = lfirst(lc);
 
-		lake = lake_table_load(drop->lake, t->namespace, other->name, true);
+		lake = lake_table_load(open_lake, t->namespace, other->name, true);
 		if (lake && rebuild_is(lake, history))
-			drop_lake_table(drop, lake);
+			remover_drop_table(lake);
 	}
 }
 
-/* All of the tables. */
+/* Another server may have the lake now: this one was restored or copied, or the other took over. */
 static void
-drop_lake_tables(Pipeline *p)
+check_writer(const Pipeline *p, Lake *lake)
 {
-	static bool registered = false;
-	ListCell   *lc;
-	DropFiles  *drop = MemoryContextAllocZero(TopTransactionContext, sizeof(DropFiles));
-
-	drop->slot = MemoryContextStrdup(TopTransactionContext, p->slot);
-	drop->lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
-	foreach(lc, p->tables)
-		drop_table(drop, lfirst(lc));
-	if (!registered)
-		RegisterXactCallback(at_end, NULL);
-	registered = true;
-	pending = drop;
+	if (fence_look(lake, p->slot, p->fence) == FENCE_FOREIGN)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("lake \"%s\" is written by another server than this one, whose data these are", p->lake_name),
+				 errhint("Drop the pipeline without drop_data.")));
 }
 
 Datum
@@ -177,23 +91,23 @@ tarn_drop_pipeline(PG_FUNCTION_ARGS)
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
 	bool		drop_data = PG_GETARG_BOOL(1);
 	Pipeline   *p = api_pipeline_for_owner(name);
-	int32		id = p->id;
-	PipelineState *state = state_find(MyDatabaseId, id);
-	PrivilegedScope scope;
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(id)};
+	PipelineState *state = state_find(MyDatabaseId, p->id);
+	ListCell   *lc;
 
 	if (drop_data)
 	{
+		Lake	   *lake;
+
 		PreventInTransactionBlock(true, "tarn.drop_pipeline(drop_data => true)");
 		api_check_bound(p);
+		lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
+		check_writer(p, lake);
 		if (state)
 			api_stop_worker(state, name);
-		drop_lake_tables(p);
+		foreach(lc, p->tables)
+			drop_table(lake, lfirst(lc));
 	}
-	privileged_begin(&scope);
-	privileged_execute("DELETE FROM tarn.pipeline WHERE id = $1", 1, types, values, NULL, SPI_OK_DELETE);
-	privileged_end(&scope);
+	remover_drop_pipeline(p);
 	api_scout_at_commit();
 	PG_RETURN_VOID();
 }

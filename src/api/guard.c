@@ -30,7 +30,9 @@
 #include "api/api.h"
 #include "base/compat.h"
 #include "pipeline/copy.h"
+#include "pipeline/remover.h"
 #include "pipeline/state.h"
+#include "pipeline/upkeep.h"
 
 #define LET_GO_MS 5000
 #define RESTART_AFTER_MS 10000
@@ -58,6 +60,7 @@ let_go(Oid database)
 	while (waiting && GetCurrentTimestamp() < end)
 	{
 		waiting = copy_running_in(database);
+		waiting |= remover_let_go(database, TimestampTzPlusMilliseconds(now, RESTART_AFTER_MS));
 		for (int i = 0; i < tarn_shared->npipelines; i++)
 		{
 			PipelineState *state = &tarn_shared->pipelines[i];
@@ -85,6 +88,7 @@ come_back(Oid database)
 		if (state->used && state->database == database)
 			state->restart_at = 0;
 	}
+	(void) remover_let_go(database, 0);
 	state_wake_launcher();
 }
 
@@ -106,6 +110,8 @@ forget_database(Oid database)
 		if (state->used && state->database == database)
 			state_forget(state);
 	}
+	remover_forget(database);
+	upkeep_remove_database(database);
 }
 
 /* The database that a command needs for itself, or InvalidOid. */
@@ -128,6 +134,37 @@ wanted_database(Node *statement)
 	return InvalidOid;
 }
 
+/* Does the command take away what files are removed with that were dropped before? */
+static bool
+ends_lakes(Node *statement)
+{
+	DropStmt   *drop = (DropStmt *) statement;
+	ListCell   *lc;
+
+	if (!IsA(statement, DropStmt))
+		return false;
+	if (drop->removeType == OBJECT_FOREIGN_SERVER)
+		return true;
+	if (drop->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(lc, drop->objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), "tarn") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Until they are removed; then it goes on all the same: the store may be gone for good. */
+static void
+wait_for_remover(Oid database)
+{
+	if (!remover_wait(database))
+		ereport(WARNING,
+				(errmsg("files of dropped lake tables are not all removed"),
+				 errdetail("They are removed by a process that needs the server and the database of the lake, and stay without these.")));
+}
+
 static void
 guard_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtilityContext context,
 			  ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -138,7 +175,13 @@ guard_utility(PlannedStmt *pstmt, const char *query, bool read_only, ProcessUtil
 	if (context == PROCESS_UTILITY_TOPLEVEL)
 		database = wanted_database(pstmt->utilityStmt);
 	if (OidIsValid(database) && database != MyDatabaseId && guard_allowed(database))
+	{
+		if (IsA(pstmt->utilityStmt, DropdbStmt))
+			wait_for_remover(database);
 		let_go(database);
+	}
+	if (ends_lakes(pstmt->utilityStmt))
+		wait_for_remover(MyDatabaseId);
 	PG_TRY();
 	{
 		if (previous_utility)

@@ -237,13 +237,22 @@ lake_table_audit(const LakeTable *t, List **unreferenced)
 	return missing;
 }
 
-int
-lake_table_remove_all(Lake *lake, const char *location)
+static bool
+add_to_list(const char *name, uint64 size, void *arg)
 {
-	FileSet		set;
+	List	  **list = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	*list = lappend(*list, pstrdup(name));
+	return true;
+}
+
+List *
+lake_table_list_all(Lake *lake, const char *location)
+{
+	List	   *list = NIL;
 
 	(void) store_abort_uploads(lake->store, psprintf("%s/", location));
-	file_set_init(&set, NULL);
-	store_list(lake->store, psprintf("%s/", location), add_listed, &set);
-	return remove_files(&set, lake->store);
+	store_list(lake->store, psprintf("%s/", location), add_to_list, &list);
+	return list;
 }

@@ -115,8 +115,8 @@ extern int	lake_table_remove_token(Lake *lake, const char *location, const char 
  */
 extern char *lake_table_audit(const LakeTable *t, List **unreferenced);
 
-/* Every file of a table's location: for drop_pipeline(drop_data => true). */
-extern int	lake_table_remove_all(Lake *lake, const char *location);
+/* Every file of a table's location (List of char *), for dropping the table: nobody writes there any more. */
+extern List *lake_table_list_all(Lake *lake, const char *location);
 
 /* A data file entry from what the Parquet writer says: metrics, truncated bounds, split offsets. */
 extern void lake_data_file(IcebergDataFile *file, const char *path,

@@ -150,6 +150,19 @@ copy_launch(Pipeline *p)
 }
 
 bool
+copy_stop(PipelineState *state)
+{
+	pid_t		pid;
+
+	LWLockAcquire(tarn_shared->lock, LW_SHARED);
+	pid = copy_board_entry(state)->pid;
+	if (pid != 0)
+		(void) kill(pid, SIGTERM);
+	LWLockRelease(tarn_shared->lock);
+	return pid != 0;
+}
+
+bool
 copy_running_in(Oid database)
 {
 	bool		running = false;

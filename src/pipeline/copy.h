@@ -49,6 +49,9 @@ extern BackgroundWorkerHandle *copy_launch(Pipeline *p);
 /* Is a coordinator still at work in the database?  It is told to end: DROP DATABASE waits for it. */
 extern bool copy_running_in(Oid database);
 
+/* The same of one pipeline. */
+extern bool copy_stop(PipelineState *state);
+
 /* Entry points of the background workers. */
 extern PGDLLEXPORT void tarn_copy_main(Datum arg);
 extern PGDLLEXPORT void tarn_copy_worker_main(Datum arg);

@@ -67,8 +67,8 @@ marker_path(const Pipeline *p, uint64 number)
 	return psprintf("%s" UINT64_FORMAT ".json", marker_prefix(p->lake, p->slot), number);
 }
 
-static int64
-instance(void)
+int64
+fence_instance(void)
 {
 	struct stat st;
 
@@ -147,23 +147,23 @@ marker_number(const char *path, const char *prefix)
 	return strcmp(end, ".json") == 0 ? number : 0;
 }
 
-/* The newest whole marker of the pipeline; *highest: the highest number there is. */
+/* The newest whole marker of a pipeline; *highest: the highest number there is. */
 static Marker
-find_marker(const Pipeline *p, uint64 *highest)
+find_marker(Lake *lake, const char *slot, uint64 *highest)
 {
-	MarkerList	list = {.prefix = marker_prefix(p->lake, p->slot)};
+	MarkerList	list = {.prefix = marker_prefix(lake, slot)};
 	Marker		newest = {0};
 	ListCell   *lc;
 
 	*highest = 0;
-	store_list(p->lake->store, list.prefix, add_marker, &list);
+	store_list(lake->store, list.prefix, add_marker, &list);
 	foreach(lc, list.paths)
 	{
 		uint64		number = marker_number(lfirst(lc), list.prefix);
 		Marker		m = {.number = number};
 
 		*highest = Max(*highest, number);
-		if (number > newest.number && read_marker(p->lake->store, lfirst(lc), &m))
+		if (number > newest.number && read_marker(lake->store, lfirst(lc), &m))
 			newest = m;
 	}
 	return newest;
@@ -182,7 +182,7 @@ put_marker(Pipeline *p, uint64 number, const char *token, const char *previous)
 	json_string(&w, "pipeline", p->name);
 	json_string(&w, "system-identifier", psprintf(UINT64_FORMAT, GetSystemIdentifier()));
 	json_int64(&w, "timeline", GetWALInsertionTimeLine());
-	json_int64(&w, "data-directory", instance());
+	json_int64(&w, "data-directory", fence_instance());
 	json_string(&w, "token", token);
 	json_string(&w, "previous", previous);
 	json_int64(&w, "position", (int64) p->lsn);
@@ -223,7 +223,7 @@ claim(Pipeline *p, const Marker *before, uint64 highest)
 	registry_set_fence(p, token);
 
 	/* files named after the recorded token may be the other's, and in use there: they stay */
-	if (before->number > 0 && before->instance != instance())
+	if (before->number > 0 && before->instance != fence_instance())
 		registry_change_token(p);
 	pipeline_commit();
 	strlcpy(p->fence, token, sizeof(p->fence));
@@ -270,7 +270,7 @@ fence_enter(Pipeline *p, FenceProblem *problem)
 {
 	int64		timeline = GetWALInsertionTimeLine();
 	uint64		highest;
-	Marker		m = find_marker(p, &highest);
+	Marker		m = find_marker(p->lake, p->slot, &highest);
 	bool		ours;
 
 	if (p->fence[0] == '\0')
@@ -283,7 +283,7 @@ fence_enter(Pipeline *p, FenceProblem *problem)
 
 	/* a claim that was not recorded any more has this row's token as the one before */
 	ours = m.system_identifier == GetSystemIdentifier() &&
-		(strcmp(m.token, p->fence) == 0 || (strcmp(m.previous, p->fence) == 0 && m.instance == instance()));
+		(strcmp(m.token, p->fence) == 0 || (strcmp(m.previous, p->fence) == 0 && m.instance == fence_instance()));
 	if (m.system_identifier == GetSystemIdentifier() && m.timeline < timeline)
 	{
 		ereport(LOG,
@@ -294,7 +294,7 @@ fence_enter(Pipeline *p, FenceProblem *problem)
 	}
 	if (!ours || m.timeline > timeline)
 		return refuse_other(p, problem, &m);
-	if (m.instance != instance())
+	if (m.instance != fence_instance())
 		return refuse(p, problem,
 					  psprintf("the data directory is a copy of the one that writes into lake \"%s\"", p->lake_name));
 	if (m.lsn > p->lsn)
@@ -327,7 +327,7 @@ fence_require(Pipeline *p)
 	uint64		highest;
 
 	if (held == 0 || !read_marker(p->lake->store, marker_path(p, held), &m))
-		m = find_marker(p, &highest);
+		m = find_marker(p->lake, p->slot, &highest);
 	if (m.number == 0 && m.token == NULL)
 		report_missing(p);
 	if (strcmp(m.token, p->fence) != 0)
@@ -379,6 +379,21 @@ fence_leave(Pipeline *p)
 				(errmsg("could not remove the marker of pipeline \"%s\": %s", p->name, edata->message)));
 	}
 	PG_END_TRY();
+}
+
+FenceMarker
+fence_look(Lake *lake, const char *slot, const char *fence)
+{
+	uint64		highest;
+	Marker		m = find_marker(lake, slot, &highest);
+
+	if (m.number == 0)
+		return FENCE_NONE;
+	if (m.system_identifier != GetSystemIdentifier())
+		return FENCE_FOREIGN;
+	if (fence[0] != '\0' && strcmp(m.token, fence) != 0 && strcmp(m.previous, fence) != 0)
+		return FENCE_FOREIGN;
+	return m.instance == fence_instance() || m.timeline < (int64) GetWALInsertionTimeLine() ? FENCE_OURS : FENCE_FOREIGN;
 }
 
 void

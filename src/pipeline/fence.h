@@ -54,8 +54,21 @@ extern void fence_advance(Pipeline *p);
 /* The pipeline is gone: so is its marker, if it is ours.  An error becomes a LOG. */
 extern void fence_leave(Pipeline *p);
 
+/* Whose marker does a pipeline have?  `fence`: the token that its row had, or "". */
+typedef enum FenceMarker
+{
+	FENCE_NONE,					/* it has none */
+	FENCE_OURS,
+	FENCE_FOREIGN				/* another server's, or that of the data directory that ours is a copy of */
+} FenceMarker;
+
+extern FenceMarker fence_look(Lake *lake, const char *slot, const char *fence);
+
 /* Removes the marker, whosever it is. */
 extern void fence_forget(Lake *lake, const char *slot);
+
+/* What tells this data directory from copies of its files. */
+extern int64 fence_instance(void);
 
 /*
  * Fails when a pipeline of another server writes into the warehouse.

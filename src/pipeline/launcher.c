@@ -42,9 +42,11 @@
 
 #include "pipeline/launcher.h"
 #include "pipeline/registry.h"
+#include "pipeline/remover.h"
 #include "pipeline/session.h"
 #include "pipeline/state.h"
 #include "pipeline/stream.h"
+#include "pipeline/upkeep.h"
 #include "pipeline/wal_alert.h"
 
 /* How often the launcher looks round without being woken. */
@@ -165,13 +167,14 @@ run_scouts(void)
 	return done;
 }
 
-/* A pipeline that is gone and has no worker to tidy up: its slot, its place on the board. */
+/* A pipeline that is gone and has no worker to tidy up: its slot, its key indexes, its place on the board. */
 static void
 drop_leftover(PipelineState *state)
 {
 	PG_TRY();
 	{
 		stream_drop_slot(NameStr(state->slot), true);
+		upkeep_remove_folder(state->database, state->pipeline_id);
 		state_forget(state);
 	}
 	PG_CATCH();
@@ -312,7 +315,7 @@ tarn_launcher_main(Datum arg)
 		scouted = run_scouts();
 		/* handles live as long as the worker does */
 		MemoryContextSwitchTo(TopMemoryContext);
-		nap = tend_workers();
+		nap = remover_tend(tend_workers());
 		if (!scouted)
 			nap = Min(nap, SCOUT_AGAIN_MS);
 		MemoryContextReset(round);
@@ -360,6 +363,8 @@ tarn_scout_main(Datum arg)
 			found |= ((Pipeline *) lfirst(lc))->id == state->pipeline_id;
 		state_request(state, found ? REQUEST_RELOAD : REQUEST_DROP);
 	}
+	if (remover_needed())
+		remover_ask(MyDatabaseId);
 	CommitTransactionCommand();
 	proc_exit(0);
 }

@@ -143,6 +143,12 @@ extern void registry_put_back(int32 pipeline_id, Oid relid, XLogRecPtr lsn, cons
 extern void registry_add_garbage(const char *lake, List *paths);
 extern void registry_set_garbage(const char *lake, const char *location, List *paths);
 
+/* The same without the time of grace: their table was dropped. */
+extern void registry_add_dropped(const char *lake, List *paths);
+
+/* For grace_seconds: only those. */
+#define REGISTRY_DROPPED_ONLY INT_MAX
+
 /* Paths whose time has come, at most `limit`; and their removal from the list. */
 extern List *registry_take_garbage(const char *lake, int grace_seconds, int limit);
 

@@ -20,8 +20,8 @@
 #include "base/privileged.h"
 #include "pipeline/registry.h"
 
-void
-registry_add_garbage(const char *lake, List *paths)
+static void
+insert_garbage(const char *sql, const char *lake, List *paths)
 {
 	PrivilegedScope scope;
 	Oid			types[] = {TEXTOID, TEXTARRAYOID};
@@ -38,10 +38,22 @@ registry_add_garbage(const char *lake, List *paths)
 	values[0] = CStringGetTextDatum(lake);
 	values[1] = PointerGetDatum(construct_array(items, n, TEXTOID, -1, false, TYPALIGN_INT));
 	privileged_begin(&scope);
-	privileged_execute("INSERT INTO tarn.garbage (lake, path) SELECT $1::name, pg_catalog.unnest($2) "
-					   "ON CONFLICT DO NOTHING",
-					   2, types, values, NULL, SPI_OK_INSERT);
+	privileged_execute(sql, 2, types, values, NULL, SPI_OK_INSERT);
 	privileged_end(&scope);
+}
+
+void
+registry_add_garbage(const char *lake, List *paths)
+{
+	insert_garbage("INSERT INTO tarn.garbage (lake, path) SELECT $1::name, pg_catalog.unnest($2) "
+				   "ON CONFLICT DO NOTHING", lake, paths);
+}
+
+void
+registry_add_dropped(const char *lake, List *paths)
+{
+	insert_garbage("INSERT INTO tarn.garbage (lake, path, since) SELECT $1::name, pg_catalog.unnest($2), '-infinity' "
+				   "ON CONFLICT ON CONSTRAINT garbage_pkey DO UPDATE SET since = '-infinity'", lake, paths);
 }
 
 void
@@ -97,7 +109,7 @@ registry_take_garbage(const char *lake, int grace_seconds, int limit)
 						   "SELECT ctid FROM tarn.garbage WHERE lake = $1::name "
 						   "AND since < pg_catalog.now() - pg_catalog.make_interval(secs => $2) "
 						   "AND xid < $4::xid8 "
-						   "ORDER BY since LIMIT $3) d WHERE g.ctid = d.ctid RETURNING g.path",
+						   "ORDER BY since LIMIT $3 FOR UPDATE SKIP LOCKED) d WHERE g.ctid = d.ctid RETURNING g.path",
 						   4, types, values, NULL, SPI_OK_DELETE_RETURNING);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -30,6 +30,7 @@
 #define STATE_DETAIL_LENGTH 128
 #define STATE_MAX_SCOUTS 32
 #define STATE_MAX_TOLD 8
+#define STATE_MAX_REMOVERS 32
 
 typedef enum PipelineActivity
 {
@@ -108,6 +109,18 @@ typedef struct PipelineState
 	TimestampTz last_error_at;
 } PipelineState;
 
+/* A database where files of what was dropped are to be removed (remover.h). */
+typedef struct RemoverState
+{
+	Oid			database;		/* InvalidOid: this place is free */
+	pid_t		pid;			/* of the process that removes them, 0: none */
+	bool		asked;			/* somebody dropped more since it last looked */
+	bool		resting;		/* only files are left that are kept for tarn.garbage_grace */
+	int			failures;		/* in a row */
+	TimestampTz start_at;
+	ToldFailures told;			/* of those */
+} RemoverState;
+
 typedef struct TarnShared
 {
 	LWLock	   *lock;
@@ -116,6 +129,7 @@ typedef struct TarnShared
 	Oid			scouts[STATE_MAX_SCOUTS];	/* databases whose pipelines the launcher shall look up anew */
 	int			nscouts;
 	bool		scout_all;
+	RemoverState removers[STATE_MAX_REMOVERS];
 	bool		out_of_workers; /* the last process that the launcher wanted could not be started */
 	int			npipelines;		/* length of the array */
 	PipelineState pipelines[FLEXIBLE_ARRAY_MEMBER];

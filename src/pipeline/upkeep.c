@@ -82,13 +82,24 @@ upkeep_idle(Pipeline *p, bool idle)
 	return more;
 }
 
-void
-upkeep_remove_folder(Oid database, int32 pipeline_id)
+static void
+remove_folder(char *path)
 {
-	char	   *path = psprintf("%s/pg_tarn/%u/%d", DataDir, database, pipeline_id);
 	struct stat st;
 
 	if (stat(path, &st) == 0)
 		(void) rmtree(path, true);
 	pfree(path);
+}
+
+void
+upkeep_remove_folder(Oid database, int32 pipeline_id)
+{
+	remove_folder(psprintf("%s/pg_tarn/%u/%d", DataDir, database, pipeline_id));
+}
+
+void
+upkeep_remove_database(Oid database)
+{
+	remove_folder(psprintf("%s/pg_tarn/%u", DataDir, database));
 }

@@ -21,4 +21,7 @@ extern bool upkeep_idle(Pipeline *p, bool idle);
 /* The pipeline's folder of key indexes. */
 extern void upkeep_remove_folder(Oid database, int32 pipeline_id);
 
+/* Those of all pipelines of a database that is gone. */
+extern void upkeep_remove_database(Oid database);
+
 #endif							/* TARN_PIPELINE_UPKEEP_H */

@@ -27,6 +27,7 @@
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
 #include "pipeline/registry.h"
+#include "pipeline/remover.h"
 #include "pipeline/session.h"
 #include "pipeline/stream.h"
 #include "pipeline/tables.h"
@@ -76,8 +77,14 @@ worker_attach(const WorkerArgs *args)
 void
 worker_leave_for_good(PipelineState *state, Pipeline *pipeline)
 {
+	bool		left_to_us;
+
 	stream_close();
-	if (pipeline)
+	pipeline_begin();
+	left_to_us = pipeline && !remover_has(pipeline);
+	pipeline_commit();
+	/* the extension is gone */
+	if (left_to_us)
 		fence_leave(pipeline);
 	stream_drop_slot(NameStr(state->slot), true);
 	FAILPOINT("slot-dropped");

@@ -240,6 +240,21 @@ sub by_rebuild
 	return sub { TarnCrash::histories_same($node, 'rebuilds') };
 }
 
+sub by_dropped_data
+{
+	my ($failpoint) = @_;
+
+	by_new_pipeline('none=error');
+	TarnCrash::flush($node, "alone$made");
+	TarnCrash::arm($node, $failpoint);
+	usleep(200_000);
+	TarnCrash::query($node, "SELECT tarn.drop_pipeline('alone$made', drop_data => true)");
+	return sub {
+		$node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.removal') or diag('something is left to remove');
+		is(patiently("SELECT count(*) FROM tarn.garbage WHERE path LIKE '%/alone$made/%'"), '0', 'what was dropped is removed');
+	};
+}
+
 # [point, passage, what makes the processes pass it]; fast: actions of the short run
 my @matrix = (
 	[ 'flush-data-written', 2, \&by_load, 'kill error' ],
@@ -272,6 +287,7 @@ my @matrix = (
 	[ 'fence-written', 1, \&by_new_pipeline, 'kill' ],
 	[ 'fence-removed', 1, \&by_new_pipeline, 'error' ],
 	[ 'slot-dropped', 1, \&by_dropped_pipeline, 'kill' ],
+	[ 'dropped-removed', 2, \&by_dropped_data, 'kill error' ],
 	[ 'slot-given-up', 1, \&by_resync, 'kill' ],
 	[ 'slot-created', 1, \&by_resync, 'error' ],
 	[ 'slot-recorded', 1, \&by_resync, 'kill' ],

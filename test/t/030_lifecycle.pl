@@ -123,13 +123,38 @@ TarnTest::flush($node, 'p');
 isnt(sql("SELECT pid FROM tarn.pipelines WHERE name = 'p'"), $pid, 'a terminated worker is replaced');
 
 # DROP DATABASE with a worker in it, idle and in the middle of its work
+my @dropped;
+
+sub oid_of
+{
+	return sql("SELECT oid FROM pg_database WHERE datname = '$_[0]'");
+}
 make_database('first');
+push @dropped, oid_of('first');
 sql('INSERT INTO t SELECT generate_series(1001, 200000)', 'first');
 sql('DROP DATABASE first');
 is(sql("SELECT count(*) FROM pg_replication_slots WHERE database = 'first'"), '0', 'DROP DATABASE: no slot is left');
 make_database('second');
+push @dropped, oid_of('second');
 sql('DROP DATABASE second WITH (FORCE)');
 is(sql("SELECT count(*) FROM pg_replication_slots WHERE database = 'second'"), '0', 'DROP DATABASE ... FORCE: no slot is left');
+
+is_deeply([ grep { -e } map { $node->data_dir . "/pg_tarn/$_" } @dropped ], [], 'nor a key index');
+
+# A pipeline that has no worker goes as well as one that has
+make_database('third');
+my $index = $node->data_dir . '/pg_tarn/' . oid_of('third');
+my $marker = TarnTest::directory(TarnTest::warehouse($node, 'lake_third')) . '/_tarn/*';
+sql('DELETE FROM t WHERE id = 1', 'third');
+TarnTest::flush($node, 'p', 'third');
+sql("SELECT tarn.pause('p')", 'third');
+soon('SELECT pid IS NULL FROM tarn.pipelines', 'paused', 'third');
+is(scalar(() = glob("$index/*")) . scalar(() = glob($marker)), '11', 'it has key indexes and a marker');
+sql("SELECT tarn.drop_pipeline('p')", 'third');
+soon("SELECT count(*) = 0 FROM pg_replication_slots WHERE database = 'third'", 'a paused pipeline is dropped: its slot goes');
+soon('SELECT count(*) = 0 FROM tarn.removal', 'what it leaves is removed', 'third');
+is(scalar(() = glob("$index/*")) . scalar(() = glob($marker)), '00', 'key indexes and marker');
+sql('DROP DATABASE third');
 
 # A database as a template: the copy's pipeline does not write into the original's lake
 make_database('original');

@@ -83,7 +83,7 @@ sub pause
 	return soon("SELECT pid IS NULL AND state = 'paused' FROM tarn.pipelines", 'paused');
 }
 
-TarnTest::create_lake($node);
+my $warehouse = TarnTest::create_lake($node);
 sql('CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1, 1000) i');
 sql('CREATE TABLE u (id int PRIMARY KEY, v text); INSERT INTO u SELECT i, md5(i::text) FROM generate_series(1, 1000) i');
 TarnTest::mirror($node, 'p', tables => [ 't', 'u' ], arguments => "flush_interval => '200 ms'");
@@ -369,6 +369,66 @@ ok($load->finish, 'load') or diag($out);
 in_sync('after the updates');
 unlink "$share/extension/tarn--$_.sql" foreach keys %script;
 
+# Files of what is dropped are removed after the commit, by a process that hears when it is told to end, and tries again
+sub mirrored
+{
+	my ($name, $lake) = @_;
+
+	sql("CREATE TABLE $name (id int PRIMARY KEY); INSERT INTO $name SELECT generate_series(1, 100)");
+	TarnTest::mirror($node, $name, tables => [$name], arguments => "flush_interval => '200 ms'", $lake ? (lake => $lake) : ());
+	TarnTest::wait_live($node, $name);
+	TarnTest::flush($node, $name);
+	return $name;
+}
+
+sub files_of
+{
+	my ($folder) = @_;
+
+	return scalar(grep { -f } glob("$folder/*/*"));
+}
+my $nothing_left = 'SELECT count(*) = 0 FROM tarn.removal';
+my $folder = TarnTest::directory($warehouse) . '/public/' . mirrored('locked');
+chmod 0555, "$folder/data" or die "chmod: $!";
+$offset = -s $node->logfile;
+my $start = time();
+fails("SELECT tarn.drop_pipeline('locked', drop_data => true); SET statement_timeout = '500 ms'; SELECT pg_sleep(20)",
+	qr/canceling statement due to statement timeout/, 'files that cannot be removed: the session that dropped them goes on, and can be cancelled');
+cmp_ok(time() - $start, '<', 15, 'at once');
+ok($node->wait_for_log(qr/could not remove the files of what was dropped in lake "lake", and will try again/, $offset), 'the log says so');
+sql('CREATE SERVER other FOREIGN DATA WRAPPER tarn OPTIONS (warehouse $$file:///nowhere$$)');
+fails('BEGIN; DROP SERVER other; ROLLBACK', qr/WARNING:  files of dropped lake tables are not all removed/, 'and DROP SERVER');
+$start = time();
+$node->stop;
+cmp_ok(time() - $start, '<', 2, 'the server can be stopped');
+$node->start;
+cmp_ok(files_of($folder), '>', 0, 'they are there');
+chmod 0755, "$folder/data" or die "chmod: $!";
+soon($nothing_left, 'when they can be removed, they are');
+is(files_of($folder), 0, 'all of them');
+
+# Not before the last snapshot that may need them
+$folder = TarnTest::directory($warehouse) . '/public/' . mirrored('wanted');
+sql('IMPORT FOREIGN SCHEMA public LIMIT TO (wanted) FROM SERVER lake INTO lake');
+my $reader = $node->background_psql($db);
+$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($reader->query_safe('SELECT count(*) FROM lake.wanted'), '100', 'a transaction reads');
+sql("SELECT tarn.drop_pipeline('wanted', drop_data => true)");
+usleep(500_000);
+is($reader->query_safe('SELECT count(*) FROM lake.wanted'), '100', 'a table that is dropped meanwhile');
+$reader->query_safe('COMMIT');
+$reader->quit;
+soon($nothing_left, 'then its files go');
+is(files_of($folder), 0, 'all of them');
+
+# Whoever drops the lake right after waits for that
+my $quick = TarnTest::directory(TarnTest::create_lake($node, name => 'quick'));
+mirrored('brief', 'quick');
+sql("SELECT tarn.drop_pipeline('brief', drop_data => true); DROP SERVER quick CASCADE");
+is(files_of("$quick/public/brief"), 0, 'DROP SERVER right after drop_data: no file is left');
+is_deeply([ glob("$quick/_tarn/*") ], [], 'nor the marker');
+sql('DROP FOREIGN TABLE lake.wanted; DROP TABLE locked, wanted, brief; DROP PUBLICATION locked, wanted, brief; DROP SERVER other');
+
 # Shutdown with a store that hangs: S3, whose server is stopped in its tracks
 my %s3 = TarnTest::s3_environment();
 my ($gateway, $port) = TarnTest::gateway('versitygw_hanging.log', '--keep-alive');
@@ -389,7 +449,7 @@ foreach my $mode ('fast', 'smart')
 	$gateway->signal('STOP');
 	sql("INSERT INTO t SELECT coalesce(max(id), 0) + 1 FROM t", 'hanging');
 	soon("SELECT state = 'flushing' FROM tarn.pipelines", "$mode: a flush hangs in the store", 'hanging');
-	my $start = time();
+	$start = time();
 	$node->stop($mode);
 	my $took = time() - $start;
 	cmp_ok($took, '<', 2, sprintf('%s shutdown with a hanging store: %.2f s', $mode, $took));
@@ -401,7 +461,21 @@ is(sql("CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO l
 # a backend that waits for such a store can be cancelled
 $gateway->signal('STOP');
 fails("SET statement_timeout = '1s'; SELECT count(*) FROM lake.t", qr/canceling statement due to statement timeout/, 'a reader can be cancelled', 'hanging');
+# and so can drop_pipeline, which lists what there is; what comes after its commit is not its business
+fails("SET statement_timeout = '1s'; SELECT tarn.drop_pipeline('hanging', drop_data => true)", qr/canceling statement due to statement timeout/,
+	'drop_pipeline can be cancelled', 'hanging');
+$start = time();
+sql("SELECT tarn.drop_pipeline('hanging')", 'hanging');
+cmp_ok(time() - $start, '<', 2, 'drop_pipeline with a hanging store');
+soon("SELECT count(*) = 0 FROM pg_replication_slots WHERE database = 'hanging'", 'the slot goes', 'hanging');
+soon("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'tarn remover'", 'the marker waits for the store', 'hanging');
+$start = time();
+$node->stop;
+cmp_ok(time() - $start, '<', 2, 'fast shutdown meanwhile');
+$node->start;
 $gateway->signal('CONT');
+soon($nothing_left, 'and goes', 'hanging');
+is_deeply([ glob(TarnTest::directory("s3://$s3{TARN_TEST_S3_BUCKET}/hanging") . '/_tarn/*') ], [], 'there is none');
 sql('DROP DATABASE hanging');
 $gateway->kill_kill(grace => 5);
 

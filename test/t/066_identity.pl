@@ -128,6 +128,8 @@ my @files = sort glob("$lake/public/t/*/*");
 $twin->restart;
 stopped($twin, qr/data directory is a copy|another server/, qr/SELECT tarn\.take_over\('p'\)/, 'copy, again');
 is_deeply([ grep { !-e } @files ], [], 'copy: no file of the original is gone');
+($status, $out, $err) = $twin->psql($db, "SELECT tarn.drop_pipeline('p', drop_data => true)");
+like($err, qr/lake "lake" is written by another server.*Drop the pipeline without drop_data/s, 'copy: it may not drop the files');
 
 # It takes over while its original hangs: a zombie, when it goes on
 my $zombie = $node->safe_psql($db, 'SELECT pid FROM tarn.pipelines');
@@ -258,7 +260,7 @@ TarnTest::engines($restored, ['public.t'], 'point in time: other engines');
 
 # The marker goes with the pipeline
 $restored->safe_psql($db, "SELECT tarn.drop_pipeline('p')");
-$restored->poll_query_until($db, 'SELECT count(*) = 0 FROM pg_replication_slots');
+$restored->poll_query_until($db, 'SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM tarn.removal) = 0');
 is_deeply([ markers() ], [], 'no marker after the pipeline');
 $restored->stop;
 done_testing();
