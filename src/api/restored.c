@@ -17,10 +17,12 @@
 #include "access/xlog.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "replication/slot.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -180,11 +182,46 @@ is_in_trouble(int32 id)
 	return state != NULL && (state->activity == PIPELINE_STOPPED || state->failures > 0);
 }
 
+/*
+ * A copy of this server's own database (a template, a dump that was restored
+ * here) has its original's lake tables: copying them anew would put the
+ * original's files on the list of what is removed.
+ */
+static void
+check_original(const Pipeline *p, Lake *lake)
+{
+	char	   *below = psprintf("%s/", lake->warehouse);
+	bool		shared = fence_look(lake, p->slot, "") != FENCE_NONE;
+	char	   *original;
+	ListCell   *lc;
+
+	if (p->system_identifier != GetSystemIdentifier() ||
+		(SearchNamedReplicationSlot(p->slot, true) == NULL && state_find(p->database, p->id) == NULL))
+		return;
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+		char	   *location = catalog_load(lake->catalog, t->namespace, t->name);
+
+		shared |= location && strncmp(location, below, strlen(below)) == 0;
+	}
+	if (!shared)
+		return;
+	original = get_database_name(p->database);
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("lake \"%s\" is written by pipeline \"%s\" of database \"%s\", of which this is a copy",
+					p->lake_name, p->name, original ? original : "?"),
+			 errhint("Let this one write elsewhere: ALTER SERVER %s OPTIONS (SET warehouse '...'). Or run SELECT tarn.drop_pipeline(%s) there first.",
+					 quote_identifier(p->lake_name), quote_literal_cstr(p->name))));
+}
+
 Datum
 tarn_take_over(PG_FUNCTION_ARGS)
 {
 	char	   *name = NameStr(*PG_GETARG_NAME(0));
 	Pipeline   *p;
+	Lake	   *lake;
 	List	   *settings;
 
 	/* the owner in the row is a number of another server, and says nothing */
@@ -207,8 +244,10 @@ tarn_take_over(PG_FUNCTION_ARGS)
 						 quote_literal_cstr(name), quote_literal_cstr(name))));
 	api_check_server();
 	api_check_owner(GetUserId(), p->lake_name, p->publications);
+	lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
+	check_original(p, lake);
 	/* its original is known to the caller, and if it lives it learns of this */
-	fence_check_warehouse(lake_open(lake_server_oid(p->lake_name), GetUserId()), p->system_identifier);
+	fence_check_warehouse(lake, p->system_identifier);
 	adopt_lake(p);
 	bind_row(p->id);
 	settings = forget_tables(p->id);

@@ -167,7 +167,26 @@ is(sql("SELECT count(*) FROM pg_replication_slots WHERE database = 'clone'"), '0
 is(sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'clone' AND backend_type = 'tarn pipeline worker'"), '0', 'nor a worker');
 sql('CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake', 'original');
 is(sql('SELECT count(*), max(id) FROM lake.t', 'original'), '1001|5000', 'the original goes on alone');
+# it may not take over what the original has, unless it goes elsewhere
+my ($code, $out, $err) = $node->psql('clone', "SELECT tarn.take_over('p')");
+like($err, qr/lake "lake" is written by pipeline "p" of database "original", of which this is a copy.*ALTER SERVER lake OPTIONS/s,
+	'a clone cannot take over the lake of an original that runs');
+sql("ALTER SERVER lake OPTIONS (SET warehouse '" . TarnTest::warehouse($node, 'lake_clone') . "'); SELECT tarn.take_over('p')", 'clone');
+TarnTest::flush($node, 'p', 'clone');
+TarnTest::all_same($node, 'but write into another', 'clone');
+TarnTest::files_known($node, 'the original has all its files', db => 'original');
 sql('DROP DATABASE clone; ');
+sql('CREATE DATABASE clone TEMPLATE original');
+sql("SELECT tarn.drop_pipeline('p')", 'original');
+soon("SELECT count(*) = 0 FROM pg_replication_slots WHERE database = 'original'", 'the original is gone', 'original');
+sql("SELECT tarn.take_over('p')", 'clone');
+TarnTest::flush($node, 'p', 'clone');
+TarnTest::all_same($node, 'and its clone takes over', 'clone');
+sql("DROP DATABASE clone; DROP DATABASE original");
+make_database('original');
+sql('INSERT INTO t VALUES (5000)', 'original');
+TarnTest::flush($node, 'p', 'original');
+sql('CREATE SCHEMA lake; IMPORT FOREIGN SCHEMA public FROM SERVER lake INTO lake', 'original');
 
 # A DROP DATABASE that fails leaves the pipeline running
 my $session = $node->background_psql('original');
