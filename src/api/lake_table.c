@@ -15,6 +15,7 @@
 
 #include "access/xlog.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_foreign_server.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
