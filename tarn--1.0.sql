@@ -91,6 +91,7 @@ CREATE TABLE tarn.pipeline_table (
 	source_schema name NOT NULL,
 	source_table name NOT NULL,
 	lake name NOT NULL,
+	-- of the lake table; '' and a number of ours: none, since another table has its name
 	namespace text NOT NULL,
 	table_name text NOT NULL,
 	state text NOT NULL CHECK (state IN ('copy', 'catchup', 'live', 'stopped', 'skipped')),
@@ -370,9 +371,9 @@ SELECT p.name AS pipeline,
 	t.source_schema AS schema,
 	t.source_table AS "table",
 	t.lake,
-	t.namespace AS lake_namespace,
-	CASE WHEN h.mode <> 'only' THEN t.table_name END AS lake_table,
-	CASE WHEN h.mode <> 'false' THEN t.table_name || '__history' END AS history_table,
+	nullif(t.namespace, '') AS lake_namespace,
+	CASE WHEN h.mode <> 'only' AND t.namespace <> '' THEN t.table_name END AS lake_table,
+	CASE WHEN h.mode <> 'false' AND t.namespace <> '' THEN t.table_name || '__history' END AS history_table,
 	CASE WHEN t.state = 'copy' AND c.relid IS NOT NULL THEN 'copying' ELSE t.state END AS state,
 	CASE WHEN t.state <> 'copy' THEN 100.0
 		WHEN c.blocks_total > 0 THEN pg_catalog.round(100.0 * c.blocks_done / c.blocks_total, 1)

@@ -90,7 +90,7 @@ change_publications(const Pipeline *p, List *publications)
 			!(names_subset(before, after) && names_subset(after, before)))
 			(void) registry_copy_anew(p->id, t->relid, "other publications of the pipeline publish it");
 	}
-	(void) registry_sync_tables(p->id, p->lake_name, publications);
+	(void) registry_sync_tables(p->id, p->lake_name, publications, true);
 }
 
 /* The role that shall own the pipeline; the caller must be able to become it. */

@@ -121,7 +121,7 @@ tarn_create_pipeline(PG_FUNCTION_ARGS)
 	api_check_owner(GetUserId(), lake, publications);
 	fence_check_warehouse(lake_open(lake_server_oid(lake), GetUserId()), 0);
 	id = insert_pipeline(fcinfo, memory_limit);
-	(void) registry_sync_tables(id, lake, publications);
+	(void) registry_sync_tables(id, lake, publications, true);
 	api_scout_at_commit();
 	PG_RETURN_VOID();
 }

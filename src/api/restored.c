@@ -251,7 +251,7 @@ tarn_take_over(PG_FUNCTION_ARGS)
 	adopt_lake(p);
 	bind_row(p->id);
 	settings = forget_tables(p->id);
-	(void) registry_sync_tables(p->id, p->lake_name, p->publications);
+	(void) registry_sync_tables(p->id, p->lake_name, p->publications, false);
 	restore_settings(p->id, settings);
 	api_start_at_commit(p->id);
 	PG_RETURN_VOID();

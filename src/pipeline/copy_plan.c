@@ -85,7 +85,7 @@ prepare_table(Coordinator *c, PipelineTable *t)
 	char	   *problem = NULL;
 	CopyJob    *job = &c->jobs[c->njobs];
 
-	if (pipeline_table_open(c->p, t, &problem))
+	if (pipeline_table_name(c->p, t, &problem) && pipeline_table_open(c->p, t, &problem))
 		problem = pipeline_table_forbidden(t);
 	if (problem != NULL)
 	{

@@ -227,50 +227,135 @@ pipeline_table_lake(Pipeline *p, PipelineTable *t)
 	return t->lake;
 }
 
-/* A row for a table that is published now; the caller holds privileges.  False: not yet. */
-static bool
-insert_table(int32 pipeline_id, const char *lake, Oid relid, const char *problem)
+typedef enum NameUse
 {
-	Oid			types[] = {INT4OID, OIDOID, TEXTOID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(lake),
-	problem ? CStringGetTextDatum(problem) : (Datum) 0};
-	Oid			other_types[] = {TEXTOID, OIDOID};
-	Datum		other_values[] = {CStringGetTextDatum(lake), ObjectIdGetDatum(relid)};
+	NAME_FREE,
+	NAME_LEAVING,				/* of a table of the pipeline itself that was dropped or renamed: soon free */
+	NAME_KEPT,					/* of one that was renamed, and whose new name the lake had already */
+	NAME_OTHERS					/* of another pipeline's */
+} NameUse;
 
-	if (privileged_execute("SELECT p.name::text, t.namespace, t.table_name, p.id FROM tarn.pipeline_table t "
-						   "JOIN tarn.pipeline p ON p.id = t.pipeline_id, "
+/* Who has the lake table of the source's name?  *problem and *remedy say so, unless it is free or soon will be. */
+static NameUse
+name_use(int32 pipeline_id, const char *lake, Oid relid, char **problem, char **remedy)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {TEXTOID, OIDOID, INT4OID};
+	Datum		values[] = {CStringGetTextDatum(lake), ObjectIdGetDatum(relid), Int32GetDatum(pipeline_id)};
+	MemoryContext caller = CurrentMemoryContext;
+	NameUse		use = NAME_FREE;
+	MemoryContext old;
+
+	*problem = NULL;
+	privileged_begin(&scope);
+	if (privileged_execute("SELECT CASE WHEN p.id <> $3 THEN 3 WHEN t.source_schema = n.nspname AND t.source_table = c.relname "
+						   "THEN 1 ELSE 2 END, CASE WHEN p.id <> $3 THEN pg_catalog.format("
+						   "'lake table \"%s.%s\" of lake \"%s\" is already written by pipeline \"%s\"', "
+						   "t.namespace, t.table_name, t.lake, p.name) ELSE pg_catalog.format("
+						   "'lake table \"%s.%s\" is that of table %I.%I, which was renamed', "
+						   "t.namespace, t.table_name, t.source_schema, t.source_table) END, pg_catalog.format("
+						   "CASE WHEN p.id <> $3 THEN 'publish the table in one of the pipelines only' "
+						   "ELSE 'give this table another name' END || ', then run: SELECT tarn.resume(%L)', q.name) "
+						   "FROM tarn.pipeline_table t JOIN tarn.pipeline p ON p.id = t.pipeline_id, tarn.pipeline q, "
 						   "pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-						   "WHERE c.oid = $2 AND t.lake = $1::name AND t.namespace = n.nspname::text "
+						   "WHERE q.id = $3 AND c.oid = $2 AND t.lake = $1::name AND t.namespace = n.nspname::text "
 						   "AND t.table_name = c.relname::text",
-						   2, other_types, other_values, NULL, SPI_OK_SELECT) > 0)
+						   3, types, values, NULL, SPI_OK_SELECT) > 0)
 	{
 		bool		isnull;
 
-		/* its own: a table that was dropped or renamed, and that the stream has not left yet */
-		if (DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)) == pipeline_id)
-			return false;
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("lake table \"%s.%s\" of lake \"%s\" is already written by pipeline \"%s\"",
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2),
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3), lake,
-						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1)),
-				 errhint("Publish the table in one pipeline only, or use another lake.")));
+		use = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		old = MemoryContextSwitchTo(caller);
+		if (use != NAME_LEAVING)
+		{
+			*problem = pstrdup(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+			*remedy = pstrdup(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+		}
+		MemoryContextSwitchTo(old);
 	}
+	privileged_end(&scope);
+	return use;
+}
 
+/* A row for a table that is published now; named: its lake table may have its name. */
+static void
+insert_table(int32 pipeline_id, const char *lake, Oid relid, bool named, const char *problem)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {INT4OID, OIDOID, TEXTOID, TEXTOID, BOOLOID};
+	Datum		values[] = {Int32GetDatum(pipeline_id), ObjectIdGetDatum(relid), CStringGetTextDatum(lake),
+	problem ? CStringGetTextDatum(problem) : (Datum) 0, BoolGetDatum(named)};
+
+	privileged_begin(&scope);
 	privileged_execute("INSERT INTO tarn.pipeline_table (pipeline_id, relid, source_schema, source_table, "
 					   "lake, namespace, table_name, state, error, error_at) "
-					   "SELECT $1, c.oid, n.nspname, c.relname, $3::name, n.nspname, c.relname, "
+					   "SELECT $1, c.oid, n.nspname, c.relname, $3::name, CASE WHEN $5 THEN n.nspname ELSE '' END, "
+					   "CASE WHEN $5 THEN c.relname::text ELSE $1 || '.' || c.oid END, "
 					   "CASE WHEN $4 IS NULL THEN 'copy' ELSE 'stopped' END, $4, "
 					   "CASE WHEN $4 IS NULL THEN NULL ELSE pg_catalog.now() END "
 					   "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
 					   "WHERE c.oid = $2",
-					   4, types, values, problem ? NULL : "   n", SPI_OK_INSERT);
+					   5, types, values, problem ? NULL : "   n ", SPI_OK_INSERT);
+	privileged_end(&scope);
+}
+
+/* The same, with what is wrong with it found out by the caller's rights.  False: not yet. */
+static bool
+add_table(int32 pipeline_id, const char *lake, Oid relid, List *publications, bool refuse)
+{
+	char	   *problem;
+	char	   *remedy;
+	NameUse		use = name_use(pipeline_id, lake, relid, &problem, &remedy);
+
+	if (use == NAME_LEAVING)
+		return false;
+	if (use == NAME_OTHERS && refuse)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg_internal("%s", problem),
+				 errhint("Publish the table in one pipeline only, or use another lake.")));
+	problem = problem ? psprintf("%s; %s", problem, remedy) : pipeline_table_problem(relid, publications);
+	insert_table(pipeline_id, lake, relid, use == NAME_FREE, problem);
 	return true;
 }
 
 bool
-registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
+pipeline_table_name(Pipeline *p, PipelineTable *t, char **problem)
+{
+	PrivilegedScope scope;
+	Oid			types[] = {INT4OID, OIDOID};
+	Datum		values[] = {Int32GetDatum(p->id), ObjectIdGetDatum(t->relid)};
+	MemoryContext old;
+	char	   *remedy;
+
+	if (t->namespace[0] != '\0')
+		return true;
+	if (name_use(p->id, p->lake_name, t->relid, problem, &remedy) != NAME_FREE)
+	{
+		*problem = *problem ? psprintf("%s; %s", *problem, remedy) :
+			pstrdup("its lake table is still that of a table that was renamed or dropped");
+		return false;
+	}
+	privileged_begin(&scope);
+	if (privileged_execute("UPDATE tarn.pipeline_table t SET namespace = n.nspname, table_name = c.relname, "
+						   "source_schema = n.nspname, source_table = c.relname "
+						   "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+						   "WHERE t.pipeline_id = $1 AND t.relid = $2 AND c.oid = $2 RETURNING t.namespace, t.table_name",
+						   2, types, values, NULL, SPI_OK_UPDATE_RETURNING) == 1)
+	{
+		old = MemoryContextSwitchTo(p->context);
+		t->namespace = t->schema = pstrdup(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		t->name = t->table = pstrdup(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+		MemoryContextSwitchTo(old);
+	}
+	privileged_end(&scope);
+	if (t->namespace[0] == '\0')
+		*problem = pstrdup("table does not exist any more");
+	return t->namespace[0] != '\0';
+}
+
+bool
+registry_sync_tables(int32 pipeline_id, const char *lake, List *publications, bool refuse)
 {
 	PrivilegedScope scope;
 	List	   *published = decode_published_tables(publications);
@@ -322,14 +407,7 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications)
 						   2, types, values, NULL, SPI_OK_DELETE);
 	privileged_end(&scope);
 
-	/* What is wrong with a table is found out with the caller's rights. */
 	for (uint64 i = 0; i < nmissing; i++)
-	{
-		char	   *problem = pipeline_table_problem(missing[i], publications);
-
-		privileged_begin(&scope);
-		nnew += insert_table(pipeline_id, lake, missing[i], problem);
-		privileged_end(&scope);
-	}
+		nnew += add_table(pipeline_id, lake, missing[i], publications, refuse);
 	return nnew > 0 || ngone > 0;
 }

@@ -31,6 +31,13 @@ extern bool pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem);
  */
 extern bool pipeline_table_follow(Pipeline *p, PipelineTable *t);
 
+/*
+ * A table that was stopped because its lake table is another's has none of
+ * its own, with an empty namespace: gives it one, if the name is free now.
+ * Else *problem says why not.
+ */
+extern bool pipeline_table_name(Pipeline *p, PipelineTable *t, char **problem);
+
 /* Forget what was set up; index and batch too. */
 extern void pipeline_table_close(PipelineTable *t);
 

@@ -122,7 +122,7 @@ tend_start(Pipeline *p)
 	}
 	pipeline_begin();
 	MemoryContextSwitchTo(p->context);
-	(void) registry_sync_tables(p->id, p->lake_name, p->publications);
+	(void) registry_sync_tables(p->id, p->lake_name, p->publications, false);
 	pipeline_commit();
 	FAILPOINT("tables-recorded");
 	tend_adopt(p);
@@ -180,7 +180,7 @@ sync_tables(Pipeline *p)
 
 	pipeline_begin();
 	MemoryContextSwitchTo(context);
-	changed = registry_sync_tables(p->id, p->lake_name, p->publications);
+	changed = registry_sync_tables(p->id, p->lake_name, p->publications, false);
 	mark_leaving(p);
 	pipeline_commit();
 	MemoryContextDelete(context);

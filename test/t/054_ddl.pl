@@ -408,7 +408,51 @@ sub away
 	return;
 }
 
-# The same of a table that becomes unlogged, which FOR ALL TABLES allows.
+# A table whose lake table is another's stops alone.
+sub conflicts
+{
+	my %k = (pipeline => 'k');
+	my $error = q(SELECT error FROM tarn.tables WHERE pipeline = 'k' AND state = 'stopped');
+
+	sql('CREATE TABLE ka (id int PRIMARY KEY)', 'CREATE TABLE kb (id int PRIMARY KEY)', 'CREATE TABLE kc (id int PRIMARY KEY)', 'CREATE PUBLICATION k FOR TABLE ka',
+		"SELECT tarn.create_pipeline('k', 'lake', '{k}', flush_interval => '200 ms')");
+	mirrored('kd', 'id int PRIMARY KEY', 'INSERT INTO kd VALUES (1)');
+	live('ka');
+	sql('ALTER PUBLICATION k ADD TABLE kd, kb');
+	live('kb');
+	sql('INSERT INTO ka VALUES (1)', 'INSERT INTO kb VALUES (1)', 'INSERT INTO kd VALUES (2)');
+	agree('ka', 'a table that another pipeline has comes: the others go on', %k);
+	agree('kb', 'one that comes with it', %k);
+	agree('kd', 'and the table itself, in its pipeline');
+	is(sql($error), q{lake table "public.kd" of lake "lake" is already written by pipeline "p"; publish the table in one of the pipelines only, then run: SELECT tarn.resume('k')}, 'it is stopped');
+	is(sql(q(SELECT lake_namespace IS NULL AND lake_table IS NULL FROM tarn.tables WHERE pipeline = 'k' AND "table" = 'kd')), 't', 'and has no lake table');
+	sql("SELECT tarn.resume('k')");
+	TarnTest::flush($node, 'k');
+	like(sql($error), qr/is already written by pipeline "p"/, 'resumed in vain');
+	sql('ALTER PUBLICATION p DROP TABLE kd');
+	$node->poll_query_until($db, q(SELECT count(*) = 0 FROM tarn.tables WHERE pipeline = 'p' AND "table" = 'kd')) or die;
+	sql("SELECT tarn.resume('k')", 'INSERT INTO kd VALUES (3)');
+	agree('kd', 'resumed when it is in one pipeline only', %k);
+
+	# a lake table kc is there, so that of ka keeps its name
+	sql('ALTER PUBLICATION k ADD TABLE kc');
+	live('kc');
+	sql('ALTER PUBLICATION k DROP TABLE kc');
+	$node->poll_query_until($db, q(SELECT count(*) = 0 FROM tarn.tables WHERE "table" = 'kc')) or die;
+	sql('DROP TABLE kc', 'ALTER TABLE ka RENAME TO kc', 'INSERT INTO kc VALUES (2)');
+	TarnTest::flush($node, 'k');
+	is(sql(q(SELECT lake_table FROM tarn.tables WHERE "table" = 'kc')), 'ka', 'a lake table keeps its name');
+	sql('CREATE TABLE ka (id int PRIMARY KEY)', 'INSERT INTO ka VALUES (7)', 'ALTER PUBLICATION k ADD TABLE ka');
+	$node->poll_query_until($db, q(SELECT count(*) = 1 FROM tarn.tables WHERE pipeline = 'k' AND state = 'stopped')) or die;
+	is(sql($error), q{lake table "public.ka" is that of table public.kc, which was renamed; give this table another name, then run: SELECT tarn.resume('k')}, 'a table that takes the old name is stopped');
+	sql('ALTER TABLE ka RENAME TO ke', "SELECT tarn.resume('k')");
+	live('ke');
+	agree('ke', 'and resumed under another', %k);
+	sql("SELECT tarn.drop_pipeline('k', drop_data => true)");
+	return;
+}
+
+# A table that becomes unlogged, which only publications of all tables, or of a schema's, allow.
 sub unlogged
 {
 	my %l = (pipeline => 'l');
@@ -562,9 +606,9 @@ sub crashes
 	return;
 }
 
-my %subs = (away => \&away, unlogged => \&unlogged, partitions => \&partitions, publications => \&publications, recreation => \&recreation, untold => \&untold, foreign => \&foreign, columns => \&columns, defaults => \&defaults, types => \&types, constraints => \&constraints, names => \&names, rewrites => \&rewrites);
+my %subs = (conflicts => \&conflicts, away => \&away, unlogged => \&unlogged, partitions => \&partitions, publications => \&publications, recreation => \&recreation, untold => \&untold, foreign => \&foreign, columns => \&columns, defaults => \&defaults, types => \&types, constraints => \&constraints, names => \&names, rewrites => \&rewrites);
 
-foreach my $name (qw(columns defaults types constraints names rewrites partitions recreation untold foreign publications away unlogged))
+foreach my $name (qw(columns defaults types constraints names rewrites partitions recreation untold foreign publications away unlogged conflicts))
 {
 	subtest($name => $subs{$name}) if $name =~ /$only/;
 }
