@@ -8,6 +8,7 @@
 #   TarnTest::same($node, 'public.t', 'lake.t', 'what');   0 rows differ, both ways
 #   TarnTest::all_same($node, 'what');                all tables of all pipelines
 #   TarnTest::engines($node, ['public.t'], 'what');   PyIceberg and DuckDB read the very rows of the source
+#   TarnTest::engines($node, ['public.t'], 'what', sample => 'id < 9');   those rows, and DuckDB the count and sums of all
 #   TarnTest::files_known($node);                     no file is missing in the warehouse, none is left behind
 #   TarnTest::histories($node, ['public.t__history']); files only came since the last call, each has rows of its day
 
@@ -320,7 +321,7 @@ sub interop
 	syswrite $interop->{in}, JSON::PP->new->ascii->encode([ $program,
 		'--host', $node->host, '--port', $node->port . '', '--dbname', $options{db} || 'postgres',
 		'--user', $options{user} || scalar(getpwuid($<)),
-		'--lake', $options{lake} || 'lake', @$tables ]) . "\n";
+		'--lake', $options{lake} || 'lake', $options{sample} ? ('--sample', $options{sample}) : (), @$tables ]) . "\n";
 	while (my $line = readline $interop->{out})
 	{
 		($status) = $line =~ /^exit (-?\d+)$/ and last;
