@@ -22,7 +22,7 @@
 #define COUNT_ROWS 128
 #define COUNT_BYTES 65536
 
-/* Unchanged values of a column that are gathered before it is known how large they are. */
+/* Unchanged values of a column, of sizes not known, that are gathered before some are read. */
 #define FIRST_CARRIES 256
 
 static inline void
@@ -45,13 +45,16 @@ batch_end_change(Batch *batch, PipelineTable *t, Size bytes)
 	after_change(batch, t, bytes);
 }
 
-/* How large the value is we learn when it is read: until the first is, few are gathered. */
+/* Where the size is not known we learn it when values are read: until the first is, few are gathered. */
 void
-batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column)
+batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column, Size size)
 {
 	TableBatch *b = t->batch;
-	size_t		expected = t->columns[column].carried_bytes;
 
+	if (size == 0)
+		size = t->columns[column].carried_bytes;
+	if (size == 0)
+		size = Min(batch->limit / FIRST_CARRIES, MaxAllocSize);
 	if (b->ncarries == b->carries_capacity)
 	{
 		b->carries_capacity = Max(64, b->carries_capacity * 2);
@@ -61,8 +64,9 @@ batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column)
 	}
 	b->carries[b->ncarries].row = row;
 	b->carries[b->ncarries].column = column;
+	b->carries[b->ncarries].size = (uint32) size;
 	b->ncarries++;
-	b->carried += expected > 0 ? expected : batch->limit / FIRST_CARRIES;
+	b->carried += size;
 }
 
 static void
@@ -115,7 +119,7 @@ batch_end_delete(PipelineTable *t)
 	b->delete_at[b->ndeletes++] = batch_rows(b, t);
 }
 
-/* Returns the size of the values out of line. */
+/* Returns the size of the values out of line, also of those that are to be carried. */
 static Size
 append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 {
@@ -139,9 +143,13 @@ append_row(Batch *batch, PipelineTable *t, const DecodeRow *row, uint8 mark)
 		{
 			if (VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
 			{
-				batch_add_carry(batch, t, n, i);
+				/* the pointer says it, though the value is not at hand */
+				Size		size = toast_raw_datum_size(value);
+
+				batch_add_carry(batch, t, n, i, size);
 				mark |= ROW_CARRIES;
 				column_append_null(v);
+				big += size;
 			}
 			else
 				big += batch_append_external(batch, c, v, value);

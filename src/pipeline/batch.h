@@ -40,6 +40,7 @@ typedef struct Carry
 {
 	uint32		row;
 	uint32		column;
+	uint32		size;			/* expected; of a value of PostgreSQL, so less than 1 GB */
 } Carry;
 
 /* Changes of one table since the last commit. */
@@ -120,11 +121,12 @@ extern void batch_buffers_reset(Batch *batch, PipelineTable *t);
 /*
  * For rows that do not come from decoding (rebuild.c): what ends a row, or a
  * delete, after a value was appended to each column, or key column; a value
- * to be carried that was appended as null; TRUNCATE; the mark of a new row.
+ * to be carried that was appended as null, with its size, 0 when it is not
+ * known; TRUNCATE; the mark of a new row.
  */
 extern void batch_end_row(PipelineTable *t, uint8 mark);
 extern void batch_end_delete(PipelineTable *t);
-extern void batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column);
+extern void batch_add_carry(Batch *batch, PipelineTable *t, uint32 row, uint32 column, Size size);
 extern void batch_truncate(Batch *batch, PipelineTable *t);
 extern uint8 batch_new_key_mark(const PipelineTable *t);
 

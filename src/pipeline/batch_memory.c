@@ -182,11 +182,14 @@ release_buffers(Batch *batch, PipelineTable *t)
 	batch_count_memory(batch, t);
 }
 
-/* What is buffered of a table, and of its history. */
+/*
+ * What it gives back to write a table and its history now; or saves, where
+ * few rows stand for much (see batch_count_memory).
+ */
 static size_t
 held(const PipelineTable *t)
 {
-	return (t->batch ? t->batch->bytes : 0) + (t->history ? t->history->bytes : 0);
+	return (t->batch ? Max(t->batch->bytes, t->batch->used) : 0) + (t->history ? t->history->bytes : 0);
 }
 
 static void
@@ -202,6 +205,40 @@ write_early(Batch *batch, PipelineTable *t)
 	if (t->history)
 		history_write(batch, t);
 	batch->current = NULL;
+}
+
+/*
+ * A row that was updated again and again has one value to carry, not many:
+ * counts what those that live come to.  True when that is much less than it
+ * seemed; then it need not be done again before as many have come.
+ */
+static bool
+recount_carried(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+	size_t		before = b->carried;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tarn carries", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Resolved	r;
+
+	batch_resolve(t, b, 0, false, &r);
+	b->carried = 0;
+	for (uint32 i = 0; i < b->ncarries; i++)
+	{
+		if (bitmap_get(r.live, b->carries[i].row))
+			b->carried += b->carries[i].size;
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	batch_count_memory(batch, t);
+	return b->carried <= before / 2;
+}
+
+/* Is most of what a table seems to need for values to be carried? */
+static bool
+mostly_carried(const PipelineTable *t)
+{
+	return t->batch && t->batch->carried > t->batch->used / 2;
 }
 
 void
@@ -221,6 +258,8 @@ batch_make_room(Batch *batch)
 		}
 		if (largest == NULL || held(largest) < WORTH_BYTES)
 			return;
+		if (mostly_carried(largest) && recount_carried(batch, largest))
+			continue;
 		write_early(batch, largest);
 		CHECK_FOR_INTERRUPTS();
 	}

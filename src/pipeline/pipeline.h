@@ -87,7 +87,7 @@ typedef struct TableColumn
 	int			field_id;
 	LakeNode   *node;			/* nested: what it consists of, with field ids; else NULL */
 	ColumnConvert convert;
-	size_t		carried_bytes;	/* how large values are that updates leave unchanged; 0: none was yet */
+	size_t		carried_bytes;	/* how large values were that updates left unchanged; 0: none was yet */
 } TableColumn;
 
 typedef struct TableBatch TableBatch;	/* batch.h */

@@ -258,7 +258,7 @@ carry_unchanged(Replay *r, uint32 row)
 		{
 			if (r->t->columns[i].attnum != attnum)
 				continue;
-			batch_add_carry(r->batch, r->t, row, (uint32) i);
+			batch_add_carry(r->batch, r->t, row, (uint32) i, 0);
 			any = true;
 		}
 	}
