@@ -64,7 +64,7 @@ def same_columns(spark, source_options, table, lake_table):
 def canonical(row):
     """JSON in one form: 1.50 is 1.5, and the order of an object's members says nothing."""
     def number(text):
-        return str(decimal.Decimal(text).normalize())
+        return str(decimal.Context(prec=100).normalize(decimal.Decimal(text)))
     return json.dumps(json.loads(row, parse_int=number, parse_float=number), sort_keys=True)
 
 
@@ -89,7 +89,10 @@ def main():
     args = parser.parse_args()
     spark, url = session(args)
     spark.sparkContext.setLogLevel("ERROR")
-    source_options = {"url": url, "user": args.user, "driver": "org.postgresql.Driver"}
+    # text in the form that the lake keeps
+    source_options = {"url": url, "user": args.user, "driver": "org.postgresql.Driver",
+                      "sessionInitStatement": "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; "
+                                              "SET IntervalStyle = postgres; SET extra_float_digits = 1"}
     comparisons = ([(same_columns, table, table) for table in args.tables] +
                    [(same_json, table, query) for table, query in args.json])
     failed = 0
