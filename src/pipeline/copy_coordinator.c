@@ -19,6 +19,7 @@
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
 #include "replication/logical.h"
 #include "replication/origin.h"
 #include "replication/slot.h"
@@ -27,11 +28,13 @@
 #include "storage/latch.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/compat.h"
 #include "base/failpoint.h"
 #include "pipeline/copy.h"
 #include "pipeline/copy_coordinator.h"
@@ -306,6 +309,28 @@ file_array(const List *files)
 	return array;
 }
 
+/* What the worker waits for with changes (worker.c) holds for copies, too: the lake is never ahead of a standby. */
+static void
+wait_for_standbys(Coordinator *c)
+{
+	if (compat_standbys_have(c->lsn))
+		return;
+	state_set_detail(c->state, STATE_WAITS_FOR_STANDBYS);
+	while (!compat_standbys_have(c->lsn))
+	{
+		coordinator_check_starter(c);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	state_set_detail(c->state, "%s", "");
+}
+
 static void
 commit_table(Coordinator *c, CopyJob *job)
 {
@@ -316,6 +341,7 @@ commit_table(Coordinator *c, CopyJob *job)
 		.next_file = (int) pg_atomic_read_u32(&copy_tables(c->shared)[job - c->jobs].next_file)
 	};
 
+	wait_for_standbys(c);
 	check_slot(c);
 	if (pipeline_commit_copy(c->p, job->t, &copied))
 		job->committed = true;
@@ -461,6 +487,7 @@ tarn_copy_main(Datum arg)
 	c->context = context;
 	memcpy(&c->args, MyBgworkerEntry->bgw_extra, sizeof(c->args));
 	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	c->state = state_find(c->args.database, c->args.pipeline_id);
 	if (c->state == NULL || !copy_board_enter(c->state))

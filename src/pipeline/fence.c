@@ -216,17 +216,19 @@ static void
 claim(Pipeline *p, const Marker *before, uint64 highest)
 {
 	char		token[TOKEN_LENGTH + 1];
+	uint32		timeline = GetWALInsertionTimeLine();
 
 	registry_new_token(token);
 	put_marker(p, highest + 1, token, p->fence);
 	pipeline_begin();
-	registry_set_fence(p, token);
+	registry_set_fence(p, token, timeline);
 
 	/* files named after the recorded token may be the other's, and in use there: they stay */
 	if (before->number > 0 && before->instance != fence_instance())
 		registry_change_token(p);
 	pipeline_commit();
 	strlcpy(p->fence, token, sizeof(p->fence));
+	p->timeline = timeline;
 	remove_markers(p->lake, p->slot, highest);
 }
 

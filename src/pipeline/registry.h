@@ -131,8 +131,8 @@ extern void registry_table_progress(int32 pipeline_id, const PipelineTable *t, T
 /* Another token for the flush to come, once what the last one left behind is removed. */
 extern void registry_change_token(Pipeline *p);
 
-/* The marker in the lake has this token now (fence.h); the row must have p's. */
-extern void registry_set_fence(const Pipeline *p, const char *fence);
+/* The marker in the lake has this token and timeline now (fence.h); the row must have p's token. */
+extern void registry_set_fence(const Pipeline *p, const char *fence, uint32 timeline);
 
 /* The next start claims the lake, whoever wrote it; enables the pipeline. */
 extern void registry_claim_lake(int32 pipeline_id);

@@ -283,14 +283,15 @@ registry_change_token(Pipeline *p)
 }
 
 void
-registry_set_fence(const Pipeline *p, const char *fence)
+registry_set_fence(const Pipeline *p, const char *fence, uint32 timeline)
 {
-	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(p->id), CStringGetTextDatum(p->fence), CStringGetTextDatum(fence)};
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, INT4OID};
+	Datum		values[] = {Int32GetDatum(p->id), CStringGetTextDatum(p->fence), CStringGetTextDatum(fence),
+	Int32GetDatum((int32) timeline)};
 
-	execute_write("UPDATE tarn.pipeline SET fence = $3::uuid "
+	execute_write("UPDATE tarn.pipeline SET fence = $3::uuid, timeline = $4 "
 				  "WHERE id = $1 AND fence IS NOT DISTINCT FROM nullif($2, '')::uuid",
-				  3, types, values, NULL, SPI_OK_UPDATE, 1);
+				  4, types, values, NULL, SPI_OK_UPDATE, 1);
 }
 
 void

@@ -159,6 +159,8 @@ extern void state_wake_launcher(void);
 extern void state_scout(Oid database);
 extern void state_want_scout(Oid database);
 
+#define STATE_WAITS_FOR_STANDBYS "waiting for the standbys of synchronized_standby_slots"
+
 /* Texts under the lock. */
 extern void state_set_detail(PipelineState *state, const char *fmt,...) pg_attribute_printf(2, 3);
 extern void state_set_error(PipelineState *state, const char *message);

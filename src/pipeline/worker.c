@@ -148,7 +148,7 @@ wait_for_standbys(XLogRecPtr position)
 
 	if (compat_standbys_have(position))
 		return;
-	state_set_detail(state, "waiting for the standbys of synchronized_standby_slots");
+	state_set_detail(state, STATE_WAITS_FOR_STANDBYS);
 	if (!any_table(TABLE_COPY))
 		heard |= REQUEST_RELOAD;
 	while (!compat_standbys_have(position))

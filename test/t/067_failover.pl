@@ -18,7 +18,7 @@ plan skip_all => 'failover slots came with PostgreSQL 17' if $primary->pg_versio
 $primary->append_conf('postgresql.conf', "synchronized_standby_slots = 'physical'\n");
 $primary->start;
 $primary->safe_psql($db, "CREATE EXTENSION tarn; SELECT pg_create_physical_replication_slot('physical')");
-TarnTest::create_lake($primary);
+my $warehouse = TarnTest::create_lake($primary);
 $primary->backup('standby');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'standby', has_streaming => 1);
@@ -73,6 +73,25 @@ $standby->start;
 TarnTest::flush($primary, 'p');
 TarnTest::all_same($primary, 'and goes on with it');
 
+# Nor does a copy
+$standby->stop;
+$before = $primary->safe_psql($db, $committed);
+$primary->safe_psql($db, "SELECT tarn.resync('p', 't')");
+$primary->poll_query_until($db, "SELECT detail ~ 'synchronized_standby_slots' OR (SELECT state FROM tarn.tables) = 'live' FROM tarn.pipelines");
+like($primary->safe_psql($db, 'SELECT detail FROM tarn.pipelines'), qr/synchronized_standby_slots/, 'a copy waits for the standby');
+is($primary->safe_psql($db, $committed), $before, 'the lake waits, too');
+$standby->start;
+TarnTest::wait_live($primary, 'p');
+isnt($primary->safe_psql($db, $committed), $before, 'and has the copy with it');
+change($primary, 6);
+TarnTest::flush($primary, 'p');
+TarnTest::all_same($primary, 'after the copy');
+# the slot's copy follows the slot
+for (my $end = time() + 60; $standby->safe_psql($db, $synced) ne 't' && time() < $end; usleep(500_000))
+{
+	$primary->safe_psql($db, 'SELECT pg_log_standby_snapshot()');
+}
+
 # Failover
 my $position = $primary->safe_psql($db, 'SELECT committed_lsn FROM tarn.pipelines');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
@@ -84,6 +103,13 @@ $standby->poll_query_until($db, "SELECT state = 'streaming' FROM tarn.pipelines"
 change($standby, $_) foreach 7 .. 9;
 TarnTest::flush($standby, 'p');
 TarnTest::all_same($standby, 'the new primary goes on by itself');
+my $directory = TarnTest::directory($warehouse);
+is($standby->safe_psql($db, <<SQL), '2 2', 'snapshots name the new timeline, as the pipeline does');
+SELECT (SELECT timeline FROM tarn.pipeline) || ' ' || (s->'summary'->>'tarn.timeline')
+FROM (SELECT pg_read_file(replace(metadata_location, '$warehouse', '$directory'))::jsonb AS m FROM tarn_catalog.iceberg_tables WHERE table_name = 't') x,
+	jsonb_array_elements(m->'snapshots') s
+WHERE s->'snapshot-id' = m->'current-snapshot-id'
+SQL
 like(slurp_file($standby->logfile), qr/takes over lake "lake" from timeline 1/, 'and says so');
 
 # The old primary comes back
