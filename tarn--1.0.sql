@@ -242,6 +242,11 @@ CREATE FUNCTION tarn.rebuild_history(lake name, namespace text, history_table te
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'tarn_rebuild_text' LANGUAGE C VOLATILE;
 
+-- Removes a lake table that no pipeline keeps any more, and its files.
+CREATE FUNCTION tarn.drop_lake_table(lake name, namespace text, lake_table text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'tarn_drop_lake_table' LANGUAGE C VOLATILE STRICT;
+
 -- Makes a pipeline that came with a dump, a template or a clone one of this database.
 CREATE FUNCTION tarn.take_over(pipeline name)
 RETURNS void

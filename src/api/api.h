@@ -35,6 +35,9 @@ extern void api_check_publications(const char *name, List *publications);
  */
 extern void api_check_owner(Oid owner, const char *lake_name, List *publications);
 
+/* The second of these alone. */
+extern void api_check_store(Oid server, const char *lake_name, Oid role);
+
 /*
  * After options changed: tables that are to have a history or a mirror which
  * they had not are copied anew, for both begin with a copy.
@@ -82,6 +85,9 @@ typedef struct ApiLakeTable
 
 /* Finds one that the current user may manage. */
 extern void api_lake_table(const char *lake_name, const char *namespace, const char *name, ApiLakeTable *out);
+
+/* Looks again who keeps it: the pipeline that does, or else the one that wrote it last, of those into this lake. */
+extern void api_lake_table_keeper(const char *lake_name, const char *namespace, const char *name, ApiLakeTable *out);
 
 /* From _PG_init: hooks by which workers let go of a database or extension that is dropped. */
 extern void guard_init(void);

@@ -183,8 +183,8 @@ check_login(Oid owner)
 				 errhint("The pipeline's worker connects as its owner. Run ALTER ROLE ... LOGIN.")));
 }
 
-static void
-check_store(Oid server, const char *lake_name, Oid owner)
+void
+api_check_store(Oid server, const char *lake_name, Oid owner)
 {
 	Lake	   *lake = lake_open(server, owner);
 
@@ -206,7 +206,7 @@ api_check_owner(Oid owner, const char *lake_name, List *publications)
 	check_usage(server, lake_name, owner);
 	check_login(owner);
 	check_tables(decode_published_tables(publications), owner);
-	check_store(server, lake_name, owner);
+	api_check_store(server, lake_name, owner);
 }
 
 void

@@ -43,14 +43,14 @@ find_kept(const char *namespace, const char *name, ApiLakeTable *out)
 	}
 }
 
-/* The pipeline that keeps it, or has last written it, of those into this lake. */
-static void
-find_pipeline(const char *lake_name, const char *namespace, const char *name, ApiLakeTable *out)
+void
+api_lake_table_keeper(const char *lake_name, const char *namespace, const char *name, ApiLakeTable *out)
 {
 	const char *writer = out->lake->snapshot ? iceberg_snapshot_summary(out->lake->snapshot, "tarn.pipeline") : NULL;
 	Pipeline   *last = NULL;
 	ListCell   *lc;
 
+	out->kept = NULL;
 	foreach(lc, registry_all())
 	{
 		Pipeline   *p = lfirst(lc);
@@ -84,6 +84,7 @@ check_lake_owner(const ForeignServer *server, const LakeTable *t, const char *so
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("lake table \"%s.%s\" was written by another database or server", t->namespace, t->name),
 				 errdetail("It came with a dump, a template, pg_upgrade or a copy of the server, and its files may be the original's.")));
+	api_check_store(server->serverid, server->servername, GetUserId());
 }
 
 void
@@ -108,7 +109,7 @@ api_lake_table(const char *lake_name, const char *namespace, const char *name, A
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("lake table \"%s.%s\" was not made by tarn", namespace, name)));
 	out->source = strrchr(source_id, '/') ? (Oid) strtoul(strrchr(source_id, '/') + 1, NULL, 10) : InvalidOid;
-	find_pipeline(lake_name, namespace, name, out);
+	api_lake_table_keeper(lake_name, namespace, name, out);
 	if (out->pipeline == NULL)
 	{
 		check_lake_owner(server, out->lake, source_id);

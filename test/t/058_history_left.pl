@@ -144,19 +144,95 @@ refused("SET ROLE other; SELECT tarn.rebuild_history('lake', 'public', 'gone__hi
 refused("SET ROLE lake_user; SELECT tarn.rebuild_history('lake', 'public', 'gone__history')", qr/must be owner of pipeline "p"/, 'not with USAGE alone')
   if $TarnTest::store eq 'file';
 
+# --- dropped ---
+
+# Lake tables that there are, and how many files lie below a table's folder
+sub lake_tables
+{
+	return query(q{SELECT string_agg(table_name, ' ' ORDER BY table_name COLLATE "C") FROM tarn_catalog.iceberg_tables});
+}
+
+sub files_of
+{
+	my ($table) = @_;
+
+	return scalar grep { -f } glob TarnTest::directory($warehouse) . "/public/$table/{data,metadata}/*";
+}
+
+my $tables = lake_tables();
+my $written = query("SELECT '{' || string_agg(t, ',' ORDER BY t COLLATE \"C\") || '}' FROM (SELECT unnest(ARRAY[lake_table, history_table]) t FROM tarn.tables) x WHERE t IS NOT NULL");
+
+is($written, '{here,here__history,off}', 'what is written');
+foreach my $name (split /,/, $written =~ s/[{}]//gr)
+{
+	refused("SELECT tarn.drop_lake_table('lake', 'public', '$name')", qr/"public.$name" is written by pipeline "p".*tarn.flush/s, "$name is written");
+}
+refused("SELECT tarn.drop_lake_table('lake', 'public', 'nope')", qr/does not exist/, 'no table');
+refused("SELECT tarn.drop_lake_table('lake', 'other', 'gone')", qr/does not exist/, 'no namespace');
+refused("SET ROLE other; SELECT tarn.drop_lake_table('lake', 'public', 'gone')", qr/permission denied for foreign server lake/, 'not without USAGE');
+refused("SET ROLE lake_user; SELECT tarn.drop_lake_table('lake', 'public', 'gone')", qr/must be owner of pipeline "p"/, 'not with USAGE alone')
+  if $TarnTest::store eq 'file';
+query("BEGIN; SELECT tarn.drop_lake_table('lake', 'public', 'gone'); ROLLBACK");
+query("BEGIN; SAVEPOINT s; SELECT tarn.drop_lake_table('lake', 'public', 'gone'); ROLLBACK TO s; COMMIT");
+is(lake_tables(), $tables, 'nothing has happened');
+TarnTest::files_known($node, 'and no file is gone');
+is(query("SELECT tarn.rebuild_history('lake', 'public', 'gone__history')"), '90', 'all is there');
+
+isnt(files_of('gone'), 0, 'a mirror of a table that was dropped');
+query("SELECT tarn.drop_lake_table('lake', 'public', 'gone')");
+refused("BEGIN; SELECT tarn.drop_lake_table('lake', 'public', 'off__history')", qr/cannot run inside a transaction block/, 'a worker is not stopped for so long');
+query("SELECT tarn.drop_lake_table('lake', 'public', 'off__history')");
+# several, in one transaction
+query(q{SELECT count(tarn.drop_lake_table('lake', table_namespace::text, table_name::text)) FROM tarn_catalog.iceberg_tables WHERE table_name IN ('full_gone', 'full_gone__history', 'full_gone__rebuilt', 'then')});
+is(lake_tables(), 'Left Left__history Left__rebuilt gone__history gone__rebuilt here here__history here__rebuilt off off__rebuilt', 'dropped');
+foreach my $table (qw(gone off__history full_gone full_gone__history full_gone__rebuilt then))
+{
+	my $deadline = time + 60;
+
+	sleep 1 while files_of($table) && time < $deadline;
+	is(files_of($table), 0, "$table: its files go");
+}
+TarnTest::files_known($node, 'what stays is whole');
+is(query("SELECT tarn.rebuild_history('lake', 'public', 'gone__history')"), '90', 'a history without its mirror');
+query("INSERT INTO here VALUES (2, 'on'); INSERT INTO off VALUES (13, 'on')");
+TarnTest::flush($node, 'p');
+TarnTest::all_same($node, 'the pipeline goes on');
+
+# a history that was dropped begins again
+query("SELECT tarn.set_table_options('p', 'off', '{history=true}')");
+TarnTest::wait_live($node, 'p');
+TarnTest::flush($node, 'p');
+is(query("SELECT tarn.rebuild('off', lake_table => 'off_again')"), query('SELECT count(*) FROM off'), 'a history begins again');
+
+# one of its name is published while the old one is dropped
+query('CREATE TABLE gone (id int PRIMARY KEY, n int); INSERT INTO gone VALUES (1, 1); ALTER PUBLICATION p ADD TABLE gone');
+$node->poll_query_until($db, "SELECT count(*) = 3 AND bool_and(state = 'live') FROM tarn.tables") or die query('TABLE tarn.tables');
+refused("SELECT tarn.drop_lake_table('lake', 'public', 'gone__history')", qr/is written by pipeline "p"/, 'a history that is kept again');
+is(query("SELECT tarn.rebuild('gone', lake_table => 'gone_again')"), '1', 'of another table');
+query("ALTER PUBLICATION p DROP TABLE gone; SELECT tarn.flush('p')");
+$node->poll_query_until($db, "SELECT count(*) = 2 FROM tarn.tables") or die;
+
 # --- without the pipeline ---
 
 query("SELECT tarn.drop_pipeline('p')");
-is(unlike_moment('gone', '', 2), '0', 'the pipeline is gone as well');
-is(unlike_moment('gone', ", until => '$moments[1][0]'", 1), '0', 'at a moment');
-is(query("SELECT tarn.rebuild_history('lake', 'public', 'here__history')"), '1', 'a table that is still there');
+is(query("SELECT tarn.rebuild_history('lake', 'public', 'gone__history', lake_table => 'gone_again')"), '1', 'the pipeline is gone as well');
+is(query("SELECT tarn.rebuild_history('lake', 'public', 'Left__history')"), '11', 'a table that is there');
+is(query("SELECT tarn.rebuild_history('lake', 'public', 'here__history')"), '2', 'a table that is still there');
 refused("SET ROLE lake_user; SELECT tarn.rebuild_history('lake', 'public', 'gone__history')", qr/must be owner of foreign server lake/, 'then it is the owner of the lake')
   if $TarnTest::store eq 'file';
 
 # a copy of the database has the catalog, but the files are not its own
 query('CREATE DATABASE copied TEMPLATE postgres');
-my (undef, undef, $err) = $node->psql('copied', "SELECT tarn.rebuild_history('lake', 'public', 'gone__history')");
+my ($status, undef, $err) = $node->psql('copied', "SELECT tarn.rebuild_history('lake', 'public', 'gone__history')");
 like($err, qr/written by another database or server/, 'not in a copy of the database');
 TarnTest::files_known($node, 'all files are known');
+
+($status, undef, $err) = $node->psql('copied', "SELECT tarn.drop_lake_table('lake', 'public', 'Left')");
+like($err, qr/written by another database or server/, 'nor dropped there');
+query(q{SELECT count(tarn.drop_lake_table('lake', table_namespace::text, table_name::text)) FROM tarn_catalog.iceberg_tables});
+is(lake_tables(), '', 'all is dropped');
+$node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag(query('TABLE tarn.garbage'));
+is(join(' ', map { files_of($_) } qw(Left Left__history here off)), '0 0 0 0', 'without a pipeline, too');
+TarnTest::files_known($node, 'nothing is left');
 
 done_testing();
