@@ -43,11 +43,11 @@ CREATE TABLE pairs (a text, b int, v bytea, PRIMARY KEY (a, b));
 INSERT INTO pairs SELECT 'k' || i % 10, i, decode(md5(i::text), 'hex') FROM generate_series(1, 500) i;
 SQL
 # Edge values and random ones of every type: a table with a column for each.  Apart from those that orders has, which
-# Spark writes its own way as JSON or, past year 9999, not at all, and from time, which Spark has not.
+# Spark writes its own way as JSON or, past year 9999, not at all.  Spark opens no table with a time, so it is kept as text.
 my $seed = $ENV{TARN_SEED} || (time() ^ $$) & 0x7fffffff;
 diag("TARN_SEED=$seed");
 my %types = TarnTypes::make($node, $db);
-my @every = grep { !/^(float[48]|date|time|timestamp|timestamptz|bytea|moods|d_hstore|geo.*)$/ } sort keys %types;
+my @every = grep { !/^(float[48]|date|timestamp|timestamptz|bytea|moods|d_hstore|geo.*)$/ } sort keys %types;
 foreach my $name (@every)
 {
 	$node->safe_psql($db, "CREATE TABLE t_$name (k int PRIMARY KEY, v $types{$name}[0]); " . TarnTest::type_rows("t_$name", $types{$name}, 0, 100, $seed));
@@ -106,6 +106,7 @@ SQL
 
 TarnTest::mirror($node, 'p', tables => [qw(orders pairs nested texts evolved every)], arguments => "flush_interval => '200 ms'");
 TarnTest::wait_live($node, 'p');
+$node->safe_psql($db, "SELECT tarn.set_table_options('p', 'every', '{column.time=string}')");
 foreach my $change (
 	'UPDATE orders SET amount = amount + 1, paid = NOT paid WHERE id % 5 = 0',
 	'DELETE FROM orders WHERE id % 7 = 0',
