@@ -20,6 +20,9 @@
 #define COUNT_ROWS 128
 #define COUNT_BYTES 65536
 
+/* Room that an image needs beside its values: a byte for each column, sizes. */
+#define IMAGE_OVERHEAD 16384
+
 /* --- opening --- */
 
 bool
@@ -151,6 +154,24 @@ get_rows(TableHistory *h)
 	return h->rows;
 }
 
+/* An image is one value, whatever its columns would be by themselves. */
+static void
+check_room(const PipelineTable *t, const TableColumn *c, const HistoryRows *rows, const ColumnVector *v, uint32 i)
+{
+	Size		size = rows->packed.len;
+
+	if (v->layout == LAYOUT_BYTES)
+		size += v->offsets[i + 1] - v->offsets[i];
+	if (likely(size < MaxAllocSize - IMAGE_OVERHEAD))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("a row of table %s is too large for its history: its values up to column \"%s\" have %zu bytes",
+					quote_qualified_identifier(t->schema, t->table), c->name, size),
+			 errdetail("A history keeps the row in one value of less than 1 GB."),
+			 errhint("Give the table the option history=false with tarn.set_table_options, and go on with tarn.resume.")));
+}
+
 /* One image; its values that WAL does not hold are noted.  Returns the size of the large ones. */
 static Size
 put_image(Batch *batch, PipelineTable *t, int column, const DecodeRow *row, const bool *which, int *nunchanged)
@@ -188,6 +209,7 @@ put_image(Batch *batch, PipelineTable *t, int column, const DecodeRow *row, cons
 		}
 		else
 			convert_append(&c->convert, v, value, batch->scratch);
+		check_room(t, c, h->rows, v, 0);
 		history_put_value(h->rows, v, 0);
 	}
 	if (!batch->scratch->isReset)
@@ -388,7 +410,10 @@ history_add_copied(const PipelineTable *t, HistoryRows *rows, ColumnVector *cons
 	{
 		history_begin_image(rows);
 		for (int i = 0; i < t->ncolumns; i++)
+		{
+			check_room(t, &t->columns[i], rows, columns[i], row);
 			history_put_value(rows, columns[i], row);
+		}
 		history_end_image(rows, HISTORY_AFTER);
 		history_no_image(rows, HISTORY_BEFORE);
 		history_put_event(rows, &event, NULL, 0);

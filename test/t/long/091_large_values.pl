@@ -43,5 +43,38 @@ $node->safe_psql($db, 'UPDATE large SET n = 1 WHERE k = 1; INSERT INTO large VAL
 TarnTest::flush($node, 'p');
 is($node->safe_psql($db, $compare), 't', "$megabytes MB carried over");
 is($node->safe_psql($db, "SELECT state FROM tarn.tables"), 'live', 'the table is live');
+
+# a history has the row in one value
+$node->safe_psql($db, <<'SQL');
+CREATE FUNCTION zeros(megabytes int) RETURNS bytea LANGUAGE plpgsql AS $$
+DECLARE
+	part bytea := '\x00';
+BEGIN
+	WHILE length(part) < megabytes * 1048576 LOOP
+		part := part || substr(part, 1, least(length(part), megabytes * 1048576 - length(part)));
+	END LOOP;
+	RETURN part;
+END $$;
+CREATE TABLE three (k int PRIMARY KEY, a bytea, b bytea, c bytea);
+-- values that lie out of line already: a row of more than 1 GB is not made in memory
+CREATE TABLE ready AS SELECT mb, zeros(mb) AS v FROM unnest(ARRAY[300, 400]) mb;
+CREATE PUBLICATION q FOR TABLE three;
+SELECT tarn.create_pipeline('q', lake => 'lake', publications => '{q}', history => true);
+SQL
+TarnTest::wait_live($node, 'q');
+$node->safe_psql($db, "INSERT INTO three SELECT 1, v, v, v FROM ready WHERE mb = 300; SELECT tarn.flush('q')");
+is($node->safe_psql($db, "SELECT state FROM tarn.tables WHERE pipeline = 'q'"), 'live', 'a row of 900 MB in a history');
+is($node->safe_psql($db, "SELECT tarn.rebuild('three')"), '1', 'and rebuilt');
+foreach my $by ('the stream', 'the copy')
+{
+	$node->safe_psql($db, $by eq 'the copy' ? "SELECT tarn.resume('q', 'three')" : 'INSERT INTO three SELECT 2, v, v, v FROM ready WHERE mb = 400');
+	$node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.tables WHERE pipeline = 'q'") or die 'not stopped';
+	like($node->safe_psql($db, "SELECT error FROM tarn.tables WHERE pipeline = 'q'"),
+		qr/a row of table public.three is too large for its history: its values up to column "c" have 12\d+ bytes/, "one of 1,200 MB by $by");
+}
+$node->safe_psql($db, "SELECT tarn.set_table_options('q', 'three', '{history=false}'); SELECT tarn.resume('q', 'three')");
+TarnTest::wait_live($node, 'q');
+TarnTest::flush($node, 'q');
+is($node->safe_psql($db, "SELECT rows FROM tarn.tables WHERE pipeline = 'q'"), '2', 'which is mirrored without one');
 $node->stop;
 done_testing();
