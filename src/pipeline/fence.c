@@ -26,6 +26,7 @@
 #include "base/json.h"
 #include "pipeline/fence.h"
 #include "pipeline/flush.h"
+#include "pipeline/history.h"
 #include "pipeline/registry.h"
 
 #define ADVANCE_MS 60000
@@ -211,6 +212,58 @@ remove_markers(Lake *lake, const char *slot, uint64 number)
 	FAILPOINT("fence-removed");
 }
 
+static bool
+set_found(const char *name, uint64 size, void *arg)
+{
+	*(bool *) arg = true;
+	return false;
+}
+
+/* Where the "/metadata/" of a table's metadata file begins; a namespace may be called so, too. */
+static char *
+last_folder(char *location)
+{
+	char	   *found = NULL;
+
+	for (char *at = location; (at = strstr(at, "/metadata/")) != NULL; at++)
+		found = at;
+	return found;
+}
+
+/*
+ * Somebody wants to begin with the warehouse as it is, which may have been
+ * emptied: what the catalog names and is not there any more would be in the
+ * way of a new copy.  What an unfinished flush has left in the folder goes,
+ * too (`ours`: its token is not another's), since nobody will know of it.
+ */
+static void
+forget_lost(Pipeline *p, bool ours)
+{
+	ListCell   *lc;
+
+	foreach(lc, p->tables)
+	{
+		const PipelineTable *t = lfirst(lc);
+		const char *names[] = {t->name, history_name(t->name)};
+
+		for (int i = 0; i < lengthof(names); i++)
+		{
+			char	   *location = catalog_load(p->lake->catalog, t->namespace, names[i]);
+			char	   *folder = location ? last_folder(location) : NULL;
+			bool		found = false;
+
+			if (folder == NULL)
+				continue;
+			store_list(p->lake->store, location, set_found, &found);
+			if (found)
+				continue;
+			catalog_drop(p->lake->catalog, t->namespace, names[i]);
+			if (ours)
+				(void) lake_table_remove_token(p->lake, pnstrdup(location, folder - location), p->flush_token, NULL);
+		}
+	}
+}
+
 /* The lake is ours from now on. */
 static void
 claim(Pipeline *p, const Marker *before, uint64 highest)
@@ -222,6 +275,8 @@ claim(Pipeline *p, const Marker *before, uint64 highest)
 	put_marker(p, highest + 1, token, p->fence);
 	pipeline_begin();
 	registry_set_fence(p, token, timeline);
+	if (p->fence[0] == '\0')
+		forget_lost(p, before->number == 0 || before->instance == fence_instance());
 
 	/* files named after the recorded token may be the other's, and in use there: they stay */
 	if (before->number > 0 && before->instance != fence_instance())

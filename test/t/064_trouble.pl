@@ -98,6 +98,16 @@ system('rm', '-rf', $lake);
 rename "$lake.away", $lake or die "$lake: $!";
 goes_on('p', 't', 'not mounted', qr/No such file or directory|the file is missing|could not find the marker/);
 
+# Emptied: the commands that the error names begin anew
+TarnTest::flush($node, 'p');
+system('rm', '-rf', glob("$lake/*"));
+application();
+waits('p', qr/could not find the marker of pipeline "p" in warehouse .*tarn\.take_over\('p'\) and SELECT tarn\.resync\('p'\)/, 'emptied');
+sql("SELECT tarn.take_over('p'); SELECT tarn.resync('p')");
+TarnTest::wait_live($node, 'p');
+goes_on('p', 't', 'emptied', qr/the file is missing|could not find the marker/);
+TarnTest::engines($node, ['public.t'], 'emptied: other engines');
+
 # Hangs
 my $gateway = TarnTest::s3_pid();
 application();
@@ -153,11 +163,11 @@ is(TarnCrash::patiently($node, "SELECT state, last_error FROM tarn.pipelines WHE
 	q{stopped|its processes crashed 6 times in a row; The server's log says where. To try again, run SELECT tarn.resume('p').},
 	'crash loop: the view says so, and what to do');
 sql("INSERT INTO r VALUES (1000000, 'goes on')");
-goes_on('r', 'r', 'crash loop, the other pipeline');
+goes_on('r', 'r', 'crash loop, the other pipeline', qr/its processes crashed|Cannot allocate memory/);
 $node->restart;
 $node->poll_query_until($db, "SELECT state = 'stopped' FROM tarn.pipelines WHERE name = 'p'") or diag('not stopped');
 ok(1, 'crash loop: stopped over a restart, too');
-goes_on('p', 't', 'crash loop');
+goes_on('p', 't', 'crash loop', qr/its processes crashed/);
 is(join(' ', glob($node->data_dir . '/pg_tarn/*/*/running.*')) =~ tr/ //, 1, 'crash loop: marks of the processes that run, and no others');
 $node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.garbage') or diag('garbage remains');
 TarnTest::files_known($node);
