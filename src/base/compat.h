@@ -52,7 +52,9 @@
 #endif
 
 #if PG_VERSION_NUM >= 160000
-#define compat_parse_type(text, type, typmod) parseTypeString(text, type, typmod, NULL)
+#include "nodes/miscnodes.h"
+#define compat_parse_type(text, type, typmod) \
+	parseTypeString(text, type, typmod, (Node *) &(ErrorSaveContext) {.type = T_ErrorSaveContext})
 #define compat_rel_user(root, rel) ((rel)->userid)
 #define compat_scan_user(plan, estate) ((plan)->checkAsUser)
 #else

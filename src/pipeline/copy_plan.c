@@ -78,20 +78,24 @@ folder_used(Pipeline *p, const PipelineTable *t)
 		lake_location_used(p->lake, lake_table_location(p->lake, t->namespace, history_name(t->name)));
 }
 
-/* Opens one table and records the name of its files; a table that cannot be copied is stopped. */
+/*
+ * Opens one table and records the name of its files.  A table that cannot be
+ * copied is stopped; one that was dropped, or has just left the publications,
+ * is left to the worker: it may be back before anybody looks.
+ */
 static void
 prepare_table(Coordinator *c, PipelineTable *t)
 {
 	char	   *problem = NULL;
 	CopyJob    *job = &c->jobs[c->njobs];
+	bool		opened = pipeline_table_name(c->p, t, &problem) && pipeline_table_open(c->p, t, &problem);
 
-	if (pipeline_table_name(c->p, t, &problem) && pipeline_table_open(c->p, t, &problem))
+	if (opened)
 		problem = pipeline_table_forbidden(t);
 	if (problem != NULL)
-	{
 		registry_stop_table(c->p->id, t->relid, problem);
+	if (!opened || problem != NULL)
 		return;
-	}
 	t->own_folder = folder_used(c->p, t);
 	if (table_mirrored(t))
 		pipeline_table_lake(c->p, t);

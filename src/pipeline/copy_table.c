@@ -193,9 +193,13 @@ copy_open_output(CopyOutput *o, const CopyRun *run, int32 table_number)
 	/* its shape stays from here on */
 	LockRelationOid(t->relid, AccessShareLock);
 	if (!pipeline_table_open(run->pipeline, t, &problem))
+	{
+		if (problem == NULL)
+			copy_changed(t);
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s", problem)));
+	}
 	t->own_folder = shared->own_folder;
 
 	o->rel = decode_relation_describe(t->relid, run->pipeline->publications);

@@ -133,9 +133,7 @@ pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 	MemoryContextSwitchTo(t->context);
 	*problem = NULL;
 	rel = decode_relation_describe(t->relid, p->publications);
-	if (rel == NULL)
-		*problem = psprintf("table %s is not published", quote_qualified_identifier(t->schema, t->table));
-	else if (load_lake_tables(p, t, problem))
+	if (rel != NULL && load_lake_tables(p, t, problem))
 	{
 		change = shape_make(p, t, rel, shape_before(t), SHAPE_COPYING, &columns, problem);
 		if (change != SHAPE_PROBLEM && t->history && !history_fits(t, columns.shape->schema, problem))
@@ -144,7 +142,7 @@ pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem)
 	MemoryContextSwitchTo(caller);
 	if (change == SHAPE_PROBLEM)
 	{
-		*problem = pstrdup(*problem);
+		*problem = *problem ? pstrdup(*problem) : NULL;
 		pipeline_table_close(t);
 		return false;
 	}

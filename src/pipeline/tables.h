@@ -20,7 +20,8 @@
  * catalogs of today, and its lake table at the catalog's current state
  * (t->lake NULL when it has none, or pipeline_table_lake() makes it).  Does
  * nothing when it is open.  False when the table cannot be mirrored as it is:
- * *problem says why, naming table, column and type.
+ * *problem says why, naming table, column and type; or NULL, when it has just
+ * left the publications, or is gone: the worker will see.
  */
 extern bool pipeline_table_open(Pipeline *p, PipelineTable *t, char **problem);
 

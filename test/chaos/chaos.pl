@@ -384,6 +384,8 @@ my @explained = (
 	[ 'copy_anew|failpoint' => qr/copied anew: it was changed while it was in none of the publications/ ],
 	# changes of shape
 	[ '' => qr/could not copy table \S+: it was altered meanwhile/ ],
+	# the last rows of its old shape were committed while it was copied
+	[ '' => qr/copy for pipeline .*: could not commit to lake table ".*": it was changed meanwhile/ ],
 	[ '' => qr/copied anew: (?:its rows were rewritten|column ".*" (?:was added with a value|changed its type)|a partition was detached or dropped|partition ".*" of table ".*" was truncated)/ ]);
 my $told = 0;
 
