@@ -523,7 +523,10 @@ sub recreation
 	sql('BEGIN', 'INSERT INTO app.x VALUES (NULL, 2)', 'DROP TABLE app.x', 'CREATE TABLE app.x (id bigint PRIMARY KEY, b int)', 'INSERT INTO app.x VALUES (7, 7)', 'COMMIT', 'INSERT INTO app.x VALUES (8, 8)');
 	$node->poll_query_until($db, q(SELECT count(*) = 1 FROM tarn.pipeline_table WHERE relid = 'app.x'::regclass AND state = 'live')) or die;
 	agree('app.x', 'replaced within a transaction', %s);
-	sql('CREATE TABLE app.z (id int PRIMARY KEY)', 'INSERT INTO app.z VALUES (1)', 'ALTER TABLE app.y RENAME TO yy', 'ALTER TABLE app.z RENAME TO y', 'INSERT INTO app.yy VALUES (2)', 'INSERT INTO app.y VALUES (3)');
+	# a lake table that is made for the new name meanwhile would keep its own
+	sql('CREATE TABLE app.z (id int PRIMARY KEY)', 'INSERT INTO app.z VALUES (1)');
+	live('app.z');
+	sql('ALTER TABLE app.y RENAME TO yy', 'ALTER TABLE app.z RENAME TO y', 'INSERT INTO app.yy VALUES (2)', 'INSERT INTO app.y VALUES (3)');
 	$node->poll_query_until($db, q(SELECT count(*) = 2 FROM tarn.pipeline_table WHERE relid IN ('app.y'::regclass, 'app.yy'::regclass) AND state = 'live')) or die;
 	TarnTest::flush($node, 's');
 	agree('app.yy', 'renamed out of the way', %s);
