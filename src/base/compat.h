@@ -53,8 +53,19 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
-#define compat_parse_type(text, type, typmod) \
-	parseTypeString(text, type, typmod, (Node *) &(ErrorSaveContext) {.type = T_ErrorSaveContext})
+#include "parser/parse_type.h"
+
+/* A type that does not exist leaves *type as it is. */
+static inline bool
+compat_parse_type(const char *text, Oid *type, int32 *typmod)
+{
+	ErrorSaveContext problem;
+
+	memset(&problem, 0, sizeof(problem));
+	problem.type = T_ErrorSaveContext;
+	return parseTypeString(text, type, typmod, (Node *) &problem);
+}
+
 #define compat_rel_user(root, rel) ((rel)->userid)
 #define compat_scan_user(plan, estate) ((plan)->checkAsUser)
 #else
