@@ -33,6 +33,8 @@
 #include "pipeline/remover.h"
 #include "pipeline/session.h"
 #include "pipeline/state.h"
+#include "pipeline/stream.h"
+#include "pipeline/upkeep.h"
 
 #define REMOVE_FILES 1000		/* a transaction */
 #define BACKOFF_FIRST_MS 500
@@ -285,6 +287,10 @@ work_off(const Removal *r)
 		/* a worker that is about to leave may still move it */
 		if (state_find(MyDatabaseId, r->pipeline_id) != NULL)
 			return REMOVAL_SOON;
+		/* mostly the worker did that, or the launcher; but a crash takes away what they know */
+		if (stream_slot_ours(r->slot))
+			stream_drop_slot(r->slot, true);
+		upkeep_remove_folder(MyDatabaseId, r->pipeline_id);
 		fence_forget(lake, r->slot);
 	}
 	if (!others || count_rows("SELECT FROM tarn.garbage WHERE lake = $1::name LIMIT 1", r->lake) == 0)

@@ -251,6 +251,7 @@ sub by_dropped_data
 	TarnCrash::query($node, "SELECT tarn.drop_pipeline('alone$made', drop_data => true)");
 	return sub {
 		$node->poll_query_until($db, 'SELECT count(*) = 0 FROM tarn.removal') or diag('something is left to remove');
+		is(patiently('SELECT (SELECT count(*) FROM pg_replication_slots WHERE NOT temporary) = (SELECT count(*) FROM tarn.pipeline)'), 't', 'its slot is gone');
 		is(patiently("SELECT count(*) FROM tarn.garbage WHERE path LIKE '%/alone$made/%'"), '0', 'what was dropped is removed');
 	};
 }
