@@ -71,6 +71,9 @@ extern Pipeline *api_pipeline_for_owner(const char *name);
 /* The same, with its row locked: of two callers the second sees what the first did. */
 extern Pipeline *api_lock_pipeline(const char *name);
 
+/* Fails when the lake is another server's by now: this one was restored or copied, or the other took over. */
+extern void api_check_writer(const Pipeline *p, Lake *lake);
+
 /* Fails on a pipeline that was made in another database or server: its original may be at work. */
 extern void api_check_bound(const Pipeline *p);
 

@@ -74,9 +74,8 @@ drop_table(Lake *open_lake, const PipelineTable *t)
 	}
 }
 
-/* Another server may have the lake now: this one was restored or copied, or the other took over. */
-static void
-check_writer(const Pipeline *p, Lake *lake)
+void
+api_check_writer(const Pipeline *p, Lake *lake)
 {
 	if (fence_look(lake, p->slot, p->fence) == FENCE_FOREIGN)
 		ereport(ERROR,
@@ -101,7 +100,7 @@ tarn_drop_pipeline(PG_FUNCTION_ARGS)
 		PreventInTransactionBlock(true, "tarn.drop_pipeline(drop_data => true)");
 		api_check_bound(p);
 		lake = lake_open(lake_server_oid(p->lake_name), GetUserId());
-		check_writer(p, lake);
+		api_check_writer(p, lake);
 		if (state)
 			api_stop_worker(state, name);
 		foreach(lc, p->tables)

@@ -14,7 +14,6 @@
 
 #include "api/api.h"
 #include "column/convert.h"
-#include "pipeline/fence.h"
 #include "pipeline/remover.h"
 
 PG_FUNCTION_INFO_V1(tarn_drop_lake_table);
@@ -51,19 +50,6 @@ check_unwritten(const ApiLakeTable *found, const char *name)
 					 quote_literal_cstr(found->pipeline->name))));
 }
 
-/* The lake may be another server's by now: this one was restored or copied. */
-static void
-check_fence(const ApiLakeTable *found)
-{
-	const Pipeline *p = found->pipeline;
-
-	if (p == NULL || fence_look(found->lake->lake, p->slot, p->fence) != FENCE_FOREIGN)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("lake \"%s\" is written by another server than this one, whose data these are", p->lake_name)));
-}
-
 /* Its worker may have rows of the table yet, from before an option took it out. */
 static void
 stop_worker(const Pipeline *p)
@@ -87,7 +73,8 @@ tarn_drop_lake_table(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("tarn.drop_lake_table");
 	api_lake_table(lake, namespace, name, &found);
 	check_unwritten(&found, name);
-	check_fence(&found);
+	if (found.pipeline)
+		api_check_writer(found.pipeline, found.lake->lake);
 	if (found.kept)
 		stop_worker(found.pipeline);
 	remover_drop_table(found.lake);
