@@ -33,7 +33,6 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -306,11 +305,7 @@ tarn_launcher_main(Datum arg)
 		bool		scouted;
 
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		session_reload();
 		MemoryContextSwitchTo(round);
 		scouted = run_scouts();
 		/* handles live as long as the worker does */

@@ -15,6 +15,9 @@
 /* Parameters that must not come from the database or the role; they stay over a reload. */
 extern void session_settle(void);
 
+/* Takes over the configuration when a SIGHUP has asked for it. */
+extern void session_reload(void);
+
 /* For processes whose buffers grow and go: malloc keeps what is freed, within a pipeline's memory_limit. */
 extern void session_keep_memory(int64 limit);
 

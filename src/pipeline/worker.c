@@ -23,7 +23,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -110,23 +109,13 @@ any_due(XLogRecPtr position)
 	return false;
 }
 
-static void
-read_configuration(void)
-{
-	if (ConfigReloadPending)
-	{
-		ConfigReloadPending = false;
-		ProcessConfigFile(PGC_SIGHUP);
-	}
-}
-
 /* Requests of other processes. */
 static void
 answer_requests(bool *reload)
 {
 	uint32		requests = pg_atomic_exchange_u32(&state->requests, 0);
 
-	read_configuration();
+	session_reload();
 	if (requests & REQUEST_LET_GO)
 		proc_exit(0);
 	if (requests & REQUEST_DROP)
@@ -153,7 +142,7 @@ wait_for_standbys(XLogRecPtr position)
 		heard |= REQUEST_RELOAD;
 	while (!compat_standbys_have(position))
 	{
-		read_configuration();
+		session_reload();
 		if (pg_atomic_read_u32(&state->requests) & heard)
 			proc_exit(0);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100, PG_WAIT_EXTENSION);
