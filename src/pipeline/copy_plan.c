@@ -56,7 +56,7 @@ copy_give_up(Pipeline *p, const PipelineTable *t)
 	pipeline_commit();
 }
 
-/* What a copy with other options has left where this one writes nothing. */
+/* Of a lake table that is not open: as the catalog has it, or where it would be. */
 static void
 remove_unopened(Pipeline *p, const PipelineTable *t, const char *name)
 {
@@ -78,6 +78,17 @@ folder_used(Pipeline *p, const PipelineTable *t)
 		lake_location_used(p->lake, lake_table_location(p->lake, t->namespace, history_name(t->name)));
 }
 
+/* What a copy that died has left, whatever the table's options and folder were then. */
+static void
+remove_left(Coordinator *c, PipelineTable *t)
+{
+	if (t->copy_token[0] == '\0')
+		return;
+	remove_unopened(c->p, t, t->name);
+	remove_unopened(c->p, t, history_name(t->name));
+	registry_copy_given_up(c->p->id, t->relid, t->copy_token);
+}
+
 /*
  * Opens one table and records the name of its files.  A table that cannot be
  * copied is stopped; one that was dropped, or has just left the publications,
@@ -88,8 +99,10 @@ prepare_table(Coordinator *c, PipelineTable *t)
 {
 	char	   *problem = NULL;
 	CopyJob    *job = &c->jobs[c->njobs];
-	bool		opened = pipeline_table_name(c->p, t, &problem) && pipeline_table_open(c->p, t, &problem);
+	bool		opened;
 
+	remove_left(c, t);
+	opened = pipeline_table_name(c->p, t, &problem) && pipeline_table_open(c->p, t, &problem);
 	if (opened)
 		problem = pipeline_table_forbidden(t);
 	if (problem != NULL)
@@ -101,27 +114,10 @@ prepare_table(Coordinator *c, PipelineTable *t)
 		pipeline_table_lake(c->p, t);
 	if (t->history)
 		history_lake(c->p, t);
-	if (t->copy_token[0] != '\0')
-	{
-		remove_files(c->p, t);
-		if (t->lake == NULL)
-			remove_unopened(c->p, t, t->name);
-		if (t->history == NULL)
-			remove_unopened(c->p, t, history_name(t->name));
-	}
 	registry_new_token(t->copy_token);
 	registry_copy_begin(c->p->id, t->relid, t->copy_token);
 	job->t = t;
 	c->njobs++;
-}
-
-/* A copy that died, of a table that was skipped or stopped since: what it left goes now, for nobody may resume the table. */
-static void
-remove_left(Coordinator *c, PipelineTable *t)
-{
-	remove_unopened(c->p, t, t->name);
-	remove_unopened(c->p, t, history_name(t->name));
-	registry_copy_given_up(c->p->id, t->relid, t->copy_token);
 }
 
 void
@@ -138,7 +134,7 @@ copy_plan_tables(Coordinator *c)
 
 		if (t->state == TABLE_COPY)
 			prepare_table(c, t);
-		else if (t->copy_token[0] != '\0')
+		else					/* skipped or stopped since: nobody may resume it */
 			remove_left(c, t);
 	}
 	pipeline_commit();

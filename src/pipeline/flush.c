@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "base/failpoint.h"
+#include "decode/sink.h"
 #include "iceberg/deletes.h"
 #include "pipeline/evolve.h"
 #include "pipeline/fence.h"
@@ -413,7 +414,9 @@ copy_unwanted(const Pipeline *p, const PipelineTable *t)
 	TableState	state;
 	HistoryMode history;
 
-	if (!registry_table_now(p->id, t->relid, &state, &history))
+	/* its row stays until the copy has ended */
+	if (!registry_table_now(p->id, t->relid, &state, &history) ||
+		decode_relation_describe(t->relid, p->publications) == NULL)
 		return "it is not mirrored any more";
 	if (state != TABLE_COPY)
 		return "it was skipped meanwhile";

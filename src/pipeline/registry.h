@@ -51,12 +51,12 @@ extern List *registry_all(void);
  * Brings tarn.pipeline_table in line with what the publications publish now:
  * new tables begin in state copy (or stopped, with what is wrong with them),
  * tables that are not published any more are forgotten (their lake data
- * stay).  Not so those that follow the stream, which may not have come to the
- * place where they left: the worker knows (PipelineTable.leaving).  A new
- * table whose lake name such a one still has waits for that.  One whose lake
- * name is another's for good is stopped alone, without a lake table
- * (pipeline_table_name); with `refuse`, a lake table that another pipeline
- * writes raises ERRCODE_OBJECT_IN_USE.  True when something changed.
+ * stay), once no copy has files of theirs.  Not so those that follow the
+ * stream, which may not have come to the place where they left: the worker
+ * knows (PipelineTable.leaving).  A new table whose lake name such a one still
+ * has waits for that.  One whose lake name is another's for good is stopped
+ * alone, without a lake table (pipeline_table_name); with `refuse`, a lake
+ * table that another pipeline writes raises ERRCODE_OBJECT_IN_USE.  True when something changed.
  */
 extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications, bool refuse);
 

@@ -377,7 +377,7 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications, bo
 	for (bool locked = false;; locked = true)
 	{
 		ngone = privileged_execute("SELECT FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
-								   "AND state NOT IN ('live', 'catchup')",
+								   "AND state NOT IN ('live', 'catchup') AND copy_token IS NULL",
 								   2, types, values, NULL, SPI_OK_SELECT);
 		nmissing = privileged_execute("SELECT r FROM pg_catalog.unnest($2) r WHERE NOT EXISTS ("
 									  "SELECT FROM tarn.pipeline_table t WHERE t.pipeline_id = $1 AND t.relid = r)",
@@ -401,7 +401,7 @@ registry_sync_tables(int32 pipeline_id, const char *lake, List *publications, bo
 	}
 	if (ngone > 0)
 		privileged_execute("DELETE FROM tarn.pipeline_table WHERE pipeline_id = $1 AND relid <> ALL ($2) "
-						   "AND state NOT IN ('live', 'catchup')",
+						   "AND state NOT IN ('live', 'catchup') AND copy_token IS NULL",
 						   2, types, values, NULL, SPI_OK_DELETE);
 	privileged_end(&scope);
 

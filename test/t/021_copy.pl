@@ -296,6 +296,31 @@ $committing->quit;
 TarnTest::wait_live($node, 'skipping');
 unlike(substr(slurp_file($node->logfile), $offset), qr/deadlock/, 'no deadlock');
 
+# So when it leaves the publications, or is dropped, before a failed copy is tried again
+sql("SELECT tarn.drop_pipeline('skipping', drop_data => true)");
+for my $leave ('ALTER PUBLICATION leaving DROP TABLE brief', 'DROP TABLE brief')
+{
+	my $from = -s $node->logfile;
+
+	TarnCrash::arm($node, 'copy-before-commit=error');
+	sql(<<SQL);
+CREATE TABLE brief (id int PRIMARY KEY);
+INSERT INTO brief VALUES (1);
+CREATE PUBLICATION leaving FOR TABLE brief;
+SELECT tarn.create_pipeline('leaving', 'lake', '{leaving}', flush_interval => '100 ms', history => true);
+SQL
+	ok($node->wait_for_log(qr/copy for pipeline "leaving" failed/, $from), "$leave: a copy fails");
+	cmp_ok(files_of('brief') + files_of('brief__history'), '>', 0, 'it has written something');
+	sql($leave);
+	TarnCrash::disarm($node);
+	wait_for("SELECT count(*) = 0 FROM tarn.pipeline_table t JOIN tarn.pipeline p ON p.id = t.pipeline_id WHERE p.name = 'leaving'",
+		'the table is forgotten');
+	is(files_of($_), 0, "no file in $_") foreach qw(brief brief__history);
+	is(sql("SELECT count(*) FROM tarn_catalog.iceberg_tables WHERE table_name LIKE 'brief%'"), 0, 'no lake table');
+	sql("SELECT tarn.drop_pipeline('leaving')");
+	sql("DROP PUBLICATION leaving; DROP TABLE IF EXISTS brief");
+}
+
 # Dropped in the middle: nothing stays
 sql(<<SQL);
 CREATE TABLE gone (id int PRIMARY KEY, v text);
