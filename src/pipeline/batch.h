@@ -198,6 +198,12 @@ extern void table_index_fill(Pipeline *p, PipelineTable *t, int nearly);
 
 /* Where it is kept. */
 extern char *table_index_folder(const Pipeline *p, Oid relid);
-extern char *table_token(const LakeTable *lake);
+
+/*
+ * What the index's state of a lake table is called: the commit that made it,
+ * and the key.  One that was built for a key that a crash has taken back is
+ * for the same commit, and would find other rows.
+ */
+extern char *table_index_token(const PipelineTable *t, const LakeTable *lake);
 
 #endif							/* TARN_PIPELINE_BATCH_H */

@@ -359,7 +359,7 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	for (int i = 0; i < n; i++)
 	{
 		if (tables[i].table->index && tables[i].place == &tables[i].table->lake)
-			keyindex_prepare(tables[i].table->index, table_token(tables[i].after));
+			keyindex_prepare(tables[i].table->index, table_index_token(tables[i].table, tables[i].after));
 	}
 	FAILPOINT("flush-index-prepared");
 	if (n > 0)

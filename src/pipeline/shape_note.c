@@ -49,8 +49,9 @@ key_text(const ShapeColumns *out)
 		const TableColumn *c = &out->columns[out->keys[k]];
 		ColumnLayout layout = lake_type_layout(c->convert.type);
 
-		/* widened values hash alike, except those of 128 bits */
-		appendStringInfo(&buf, " %d%s", c->field_id, layout == LAYOUT_INT128 ? "w" : "");
+		/* widened values hash alike, except those of 128 bits, and floats, whose bits are hashed */
+		appendStringInfo(&buf, " %d%s", c->field_id,
+						 layout == LAYOUT_INT128 ? "w" : layout == LAYOUT_FLOAT ? "f" : "");
 	}
 	return buf.data;
 }

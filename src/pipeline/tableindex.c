@@ -23,6 +23,7 @@
 #include "pipeline/batch.h"
 #include "pipeline/evolve.h"
 #include "pipeline/keyhash.h"
+#include "pipeline/shape_internal.h"
 
 /* Rows of a file that are read at once. */
 #define EARLY_ROWS 65536
@@ -34,7 +35,7 @@ table_index_folder(const Pipeline *p, Oid relid)
 }
 
 /* The token in "<version>-<token>.metadata.json": names the commit that made this state. */
-char *
+static char *
 table_token(const LakeTable *lake)
 {
 	const char *base = lake->metadata_location ? strrchr(lake->metadata_location, '/') : NULL;
@@ -44,6 +45,14 @@ table_token(const LakeTable *lake)
 	if (end == NULL)
 		return pstrdup("none");
 	return pnstrdup(dash + 1, end - dash - 1);
+}
+
+char *
+table_index_token(const PipelineTable *t, const LakeTable *lake)
+{
+	const char *key = shape_property(t->shape, SHAPE_KEY);
+
+	return psprintf("%s %s", table_token(lake), key ? key : "");
 }
 
 static void
@@ -193,7 +202,7 @@ table_index(Pipeline *p, PipelineTable *t, bool needed, bool *unfilled)
 	old = MemoryContextSwitchTo(t->context);
 	folder = table_index_folder(p, t->relid);
 	if (!t->rekeyed)
-		t->index = keyindex_open(folder, table_token(t->lake), t->wide_key);
+		t->index = keyindex_open(folder, table_index_token(t, t->lake), t->wide_key);
 	if (t->batch && (t->index || needed))
 		batch_settle(p, t->batch);
 	if (t->index)
@@ -220,7 +229,7 @@ table_index_fill(Pipeline *p, PipelineTable *t, int nearly)
 	if (!truncated(t))
 		build_from_lake(t, t->index);
 	FAILPOINT("index-built");
-	keyindex_prepare(t->index, table_token(t->lake));
+	keyindex_prepare(t->index, table_index_token(t, t->lake));
 	keyindex_settle(t->index);
 	if (truncated(t))
 		keyindex_truncate(t->index);
