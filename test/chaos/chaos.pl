@@ -249,7 +249,12 @@ sub failpoint
 	}
 	return ("$action at $point:$passage", sub {
 		TarnCrash::disarm($node);
-		TarnCrash::continue_stopped($node) if $action eq 'stop';
+		if ($action eq 'stop')
+		{
+			# one that has not heard yet may stop even now
+			usleep(500_000);
+			TarnCrash::continue_stopped($node);
+		}
 		$end->() if ref $end;
 	});
 }
@@ -266,7 +271,12 @@ sub failpoint
 		try("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'tarn %' ORDER BY md5(backend_type || "
 			  . int(rand(1e9)) . ') LIMIT 1');
 		return } ],
-	restart => [ 2, sub { $node->stop(any('fast', 'immediate'), fail_ok => 1); TarnCrash::start($node); return } ],
+	restart => [ 2, sub {
+		# a fast shutdown waits for every process
+		TarnCrash::continue_stopped($node);
+		$node->stop(any('fast', 'immediate'), fail_ok => 1);
+		TarnCrash::start($node);
+		return } ],
 	failpoint => [ 16, \&failpoint ],
 	stop_worker => [ 3, sub {
 		my $pid = worker_pid() or return;
