@@ -56,7 +56,8 @@ extern List *registry_all(void);
  * knows (PipelineTable.leaving).  A new table whose lake name such a one still
  * has waits for that.  One whose lake name is another's for good is stopped
  * alone, without a lake table (pipeline_table_name); with `refuse`, a lake
- * table that another pipeline writes raises ERRCODE_OBJECT_IN_USE.  True when something changed.
+ * table that another pipeline writes raises ERRCODE_OBJECT_IN_USE.  True when
+ * something changed.
  */
 extern bool registry_sync_tables(int32 pipeline_id, const char *lake, List *publications, bool refuse);
 

@@ -296,7 +296,7 @@ $committing->quit;
 TarnTest::wait_live($node, 'skipping');
 unlike(substr(slurp_file($node->logfile), $offset), qr/deadlock/, 'no deadlock');
 
-# So when it leaves the publications, or is dropped, before a failed copy is tried again
+# A table that leaves the publications, or is dropped, before its failed copy is tried again: nothing stays
 sql("SELECT tarn.drop_pipeline('skipping', drop_data => true)");
 for my $leave ('ALTER PUBLICATION leaving DROP TABLE brief', 'DROP TABLE brief')
 {
