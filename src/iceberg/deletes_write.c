@@ -3,8 +3,10 @@
  * deletes_write.c
  *	  Position delete files, written.
  *
- * Rows are handed to the Parquet writer in blocks, so that a file of any
- * size takes the same memory.  When all positions are in one data file, the
+ * Rows are handed to the Parquet writer in blocks, each a row group that is
+ * encoded where it lies: a file of any size takes the memory of one block,
+ * which holds the path of each row in full, and readers that look for one
+ * data file pass over the others.  When all positions are in one data file, the
  * path goes into the file's entry too (referenced_data_file), with which
  * readers need not open a delete file that concerns other data.
  *
@@ -16,12 +18,15 @@
 #include "iceberg/deletes.h"
 #include "utils/memutils.h"
 
-#define DELETE_BLOCK_ROWS 8192
+/* Of a row group; fewer where the paths of so many come to more bytes than one may have. */
+#define DELETE_BLOCK_ROWS 65536
+#define DELETE_FIRST_ROWS 64
 
 struct IcebergDeleteWriter
 {
 	ParquetWriter *parquet;
 	ColumnVector *columns[2];
+	uint64		block_bytes;	/* at most, of both columns */
 	char	   *first_path;		/* lower bound */
 	char	   *last_path;		/* upper bound */
 	uint64		first_position;
@@ -57,9 +62,20 @@ iceberg_delete_writer_open(const ParquetWriterOptions *options, parquet_write_fn
 	w->parquet = parquet_writer_open(delete_columns, lengthof(delete_columns), options,
 									 delete_metadata, write, arg);
 	for (int i = 0; i < lengthof(delete_columns); i++)
-		w->columns[i] = column_vector_create(context, delete_columns[i].type, DELETE_BLOCK_ROWS);
+		w->columns[i] = column_vector_create(context, delete_columns[i].type, DELETE_FIRST_ROWS);
+	w->block_bytes = options->row_group_bytes;
 	MemoryContextSwitchTo(old);
 	return w;
+}
+
+/* Would the next row, with a path of this size, make a row group too large? */
+static inline bool
+block_full(const IcebergDeleteWriter *w, size_t size)
+{
+	uint32		n = w->columns[0]->length;
+	uint64		bytes = w->columns[0]->offsets[n] + (uint64) n * (sizeof(uint32) + sizeof(int64));
+
+	return n == DELETE_BLOCK_ROWS || bytes + size + sizeof(uint32) + sizeof(int64) > w->block_bytes;
 }
 
 static void
@@ -67,7 +83,7 @@ write_block(IcebergDeleteWriter *w)
 {
 	if (w->columns[0]->length == 0)
 		return;
-	parquet_writer_append(w->parquet, w->columns, w->columns[0]->length, NULL);
+	parquet_writer_append_group(w->parquet, w->columns, w->columns[0]->length, NULL);
 	for (int i = 0; i < lengthof(delete_columns); i++)
 		column_vector_reset(w->columns[i]);
 }
@@ -98,7 +114,7 @@ iceberg_delete_writer_add(IcebergDeleteWriter *w, const char *path,
 	note_range(w, path, positions, n);
 	for (uint64 i = 0; i < n; i++)
 	{
-		if (w->columns[0]->length == DELETE_BLOCK_ROWS)
+		if (block_full(w, size))
 			write_block(w);
 		column_append_bytes(w->columns[0], path, (uint32) size);
 		column_append_int64(w->columns[1], (int64) positions[i]);
