@@ -333,7 +333,7 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 	int			n = 0;
 	ListCell   *lc;
 
-	/* all tables' rows first: the encoder works on them while we write metadata */
+	/* all tables' rows and keys first: the encoder works while we write the latter, and metadata */
 	foreach(lc, p->tables)
 	{
 		batch->current = lfirst(lc);
@@ -345,6 +345,13 @@ pipeline_flush(Batch *batch, XLogRecPtr upto)
 			history_write(batch, batch->current);
 	}
 	batch->current = NULL;
+	foreach(lc, p->tables)
+	{
+		PipelineTable *t = lfirst(lc);
+
+		if (t->batch && t->index)
+			keyindex_seal(t->index);
+	}
 	foreach(lc, p->tables)
 	{
 		PipelineTable *t = lfirst(lc);

@@ -79,6 +79,9 @@ extern uint32 keyindex_find_file(KeyIndex *index, const char *path);
 /* Keys of rows first_row.. of a file, in any order of hash. Sorted and written to a segment here. */
 extern void keyindex_add(KeyIndex *index, uint32 file, uint32 first_row, const KeyHash *keys, uint32 n);
 
+/* Keys in memory become a segment now: keyindex_prepare would do it, when others may wait for it. */
+extern void keyindex_seal(KeyIndex *index);
+
 /*
  * For each key takes its oldest live row and marks it dead; positions[i].file
  * is KEY_NOT_FOUND when there is none.  Keys may repeat.  Rows marked since

@@ -415,9 +415,6 @@ extern void keyindex_require_open(const KeyIndex *index);
 /* Takes back what was added and killed since the last settle, or the last truncate. */
 extern void keyindex_discard(KeyIndex *index);
 
-/* Entries in memory become a segment. */
-extern void keyindex_seal(KeyIndex *index);
-
 /* A list loses or replaces segments; files that are in no list any more are removed. */
 extern void segment_list_copy(KeyIndex *index, SegmentList *to, const SegmentList *from);
 extern void segment_list_clear(KeyIndex *index, SegmentList *list);
