@@ -14,9 +14,10 @@
  *
  * When memory is used up in the middle of a transaction, the batch writes
  * its rows to data files at once (batch_write); they are published by the
- * next flush.  Rows of a table that only gets inserts go to the encoder as
- * they come, a piece at a time (batch_seal), so that it works while we
- * decode.
+ * next flush.  Many rows go to the encoder as they come, a piece at a time
+ * (batch_seal), so that it works while we decode, and buffers stay in the
+ * processor's caches.  Rows that soon change again had better not: a version
+ * that was handed over is written, and dies in its file.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,6 +69,7 @@ struct TableBatch
 	uint32		open_file;		/* its number in the key index, if the table has one */
 	List	   *encoding;		/* EncoderFile *: finished, entries not in `files` yet */
 	List	   *dropped_files;	/* char *: written, then truncated away */
+	bool		fleeting;		/* of the rows last written, many had died in the batch */
 	bool		killed;			/* the key index holds rows deleted since the last commit */
 	List	   *killed_rows;	/* KilledRows *: those that an index of another key held */
 	uint32		unchecked;		/* rows since the memory was last counted */
@@ -93,7 +95,7 @@ typedef struct Batch
 	size_t		bytes;			/* held by all tables */
 	size_t		used;
 	size_t		limit;			/* beyond it (see over_limit) rows are written early */
-	size_t		piece_bytes;	/* inserted rows of that size are handed to the encoder at once */
+	size_t		piece_bytes;	/* rows of that size are handed to the encoder at once */
 	XLogRecPtr	last_end;		/* end of the last commit seen */
 	TimestampTz last_commit_time;
 	TimestampTz first_commit_time;	/* of the oldest transaction in the batch; 0: empty */
@@ -158,7 +160,7 @@ extern void batch_make_room(Batch *batch);
 extern void batch_write(Batch *batch, PipelineTable *t);
 extern void batch_settle(Pipeline *p, TableBatch *b);
 
-/* Hands what is buffered to the encoder, if it is all new rows and nobody looks them up. */
+/* The same in the midst of a batch, if the encoder is there and rows need not be kept: its file stays open. */
 extern void batch_seal(Batch *batch, PipelineTable *t);
 
 /* The plan of one batch: which rows live, which keys to look up, where carried values come from. */

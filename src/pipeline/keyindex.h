@@ -69,7 +69,7 @@ extern uint64 keyindex_seed(const KeyIndex *index);
 /* Registers a data file; rows are 0..nrows-1, all live. */
 extern uint32 keyindex_add_file(KeyIndex *index, const char *path, uint32 nrows);
 
-/* The file, all of whose rows live, has so many more. */
+/* The file, added since the last settle, has so many more, all live. */
 extern void keyindex_grow_file(KeyIndex *index, uint32 file, uint32 more);
 extern const char *keyindex_file_path(KeyIndex *index, uint32 file);
 

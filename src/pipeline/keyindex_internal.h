@@ -311,6 +311,7 @@ files_is_live(const KeyFiles *files, KeyPosition position)
 
 extern KeyFiles *files_create(MemoryContext parent);
 extern KeyFile *files_add(KeyFiles *files, uint32 id, const char *path, uint32 nrows);
+extern void files_grow(KeyFiles *files, KeyFile *file, uint32 more);	/* by live rows */
 extern void files_remove(KeyFiles *files, KeyFile *file);
 extern void files_kill(KeyFiles *files, KeyPosition position);	/* a live row */
 extern void files_undo(KeyFiles *files);	/* what was killed since the last settle lives again */

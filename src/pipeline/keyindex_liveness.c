@@ -67,6 +67,33 @@ files_add(KeyFiles *files, uint32 id, const char *path, uint32 nrows)
 	return file;
 }
 
+/* A bitmap of the file's rows gets so many more bits, set. */
+static uint64 *
+grow_bitmap(uint64 *map, uint32 nrows, uint32 more)
+{
+	uint32		i = nrows;
+
+	if (map == NULL)
+		return NULL;
+	map = repalloc_huge(map, BITMAP_WORDS((uint64) nrows + more) * sizeof(uint64));
+	/* a word that was begun, then whole ones */
+	for (; i % 64 != 0 && i < nrows + more; i++)
+		bitmap_set(map, i);
+	if (i < nrows + more)
+		bitmap_fill(map + i / 64, nrows + more - i);
+	return map;
+}
+
+void
+files_grow(KeyFiles *files, KeyFile *file, uint32 more)
+{
+	file->live = grow_bitmap(file->live, file->nrows, more);
+	file->before = grow_bitmap(file->before, file->nrows, more);
+	file->nrows += more;
+	file->nlive += more;
+	files->nlive += more;
+}
+
 KeyFile *
 files_next(const KeyFiles *files, uint32 *id)
 {

@@ -51,11 +51,9 @@ keyindex_grow_file(KeyIndex *index, uint32 file, uint32 more)
 	KeyFile    *f = files_get(index->files, file);
 
 	keyindex_require_open(index);
-	if (f == NULL || f->nlive != f->nrows || more > PG_UINT32_MAX - f->nrows)
+	if (f == NULL || file < index->settled_next_file || more > PG_UINT32_MAX - f->nrows)
 		elog(ERROR, "key index: data file %u cannot grow by %u rows", file, more);
-	f->nrows += more;
-	f->nlive += more;
-	index->files->nlive += more;
+	files_grow(index->files, f, more);
 }
 
 const char *

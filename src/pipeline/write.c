@@ -23,6 +23,9 @@
 #include "pipeline/batch.h"
 #include "pipeline/write.h"
 
+/* Where more than one row in so many was replaced while it was buffered, rows are kept as long as memory allows. */
+#define FLEETING_PART 4
+
 void
 write_to_store(void *arg, const void *data, size_t size)
 {
@@ -108,6 +111,7 @@ typedef struct WriteRound
 	Resolved	resolved;
 	const uint64 *rows;			/* bitmap of the rows that live, NULL: all */
 	List	   *written;		/* of WrittenRows * */
+	bool		more;			/* rows will follow: the encoder's file stays open for them */
 } WriteRound;
 
 static void
@@ -211,7 +215,8 @@ write_rows(WriteRound *w, uint32 first, uint32 last, bool encoder)
 	if (encoder)
 	{
 		first = write_there(w, first, last);
-		close_open_file(b);
+		if (!w->more || first < last || encoder_file_bytes(b->open) >= w->table->write.file_bytes)
+			close_open_file(b);
 	}
 	if (first < last && bitmap_count_range(w->resolved.live, first, last) > 0)
 		write_here(w, first, last);
@@ -330,45 +335,13 @@ end_round(MemoryContext old)
 	MemoryContextDelete(context);
 }
 
-void
-batch_seal(Batch *batch, PipelineTable *t)
+/* What is buffered; `more`: rows will follow before the flush. */
+static void
+write_round(Batch *batch, PipelineTable *t, bool more)
 {
 	TableBatch *b = t->batch;
 	uint32		nrows = batch_rows(b, t);
-	WriteRound	w = {batch, t};
-	MemoryContext old;
-	KeyIndex   *index;
-	bool		unfilled;
-	uint32		next;
-
-	/* asked first: of so many rows the rest will be its work, and until then it can start */
-	if (!encoder_available(batch->pipeline))
-		return;
-	/* a row that may change again had better stay at hand */
-	if (b->nmarked > 0 || b->ndeletes > 0)
-		return;
-	old = begin_round();
-	batch->current = t;
-	index = table_index(batch->pipeline, t, false, &unfilled);
-	batch_resolve(t, b, index ? keyindex_seed(index) : 0, index != NULL, &w.resolved);
-	next = write_there(&w, 0, nrows);
-	if (encoder_file_bytes(b->open) >= t->write.file_bytes || next < nrows)
-		close_open_file(b);
-	if (next < nrows)
-		write_here(&w, next, nrows);
-	if (index)
-		index_written(&w);
-	reset_buffers(batch, t);
-	batch->current = NULL;
-	end_round(old);
-}
-
-void
-batch_write(Batch *batch, PipelineTable *t)
-{
-	TableBatch *b = t->batch;
-	uint32		nrows = batch_rows(b, t);
-	WriteRound	w = {batch, t};
+	WriteRound	w = {batch, t, .more = more};
 	Resolved   *r = &w.resolved;
 	MemoryContext old;
 	KeyPosition *positions = NULL;
@@ -379,15 +352,14 @@ batch_write(Batch *batch, PipelineTable *t)
 	if (nrows == 0 && !changes)
 		return;
 	old = begin_round();
-	/* rows die in it, from here on it cannot grow; and values may be taken from it */
-	if (changes)
-		close_open_file(b);
+	/* they may be taken from files that are being written */
 	if (b->ncarries > 0)
 		batch_settle(batch->pipeline, b);
 	table_index(batch->pipeline, t, changes, &unfilled);
 	nearly = list_length(b->files);
 	batch_resolve(t, b, t->index ? keyindex_seed(t->index) : 0, t->index != NULL, r);
 	w.rows = r->nlive == nrows ? NULL : r->live;
+	b->fleeting = r->nlive < nrows - nrows / FLEETING_PART;
 
 	/* the encoder works while we look keys up; only carried values must be there before */
 	if (b->ncarries == 0)
@@ -408,4 +380,26 @@ batch_write(Batch *batch, PipelineTable *t)
 		index_written(&w);
 	reset_buffers(batch, t);
 	end_round(old);
+}
+
+void
+batch_write(Batch *batch, PipelineTable *t)
+{
+	write_round(batch, t, false);
+}
+
+void
+batch_seal(Batch *batch, PipelineTable *t)
+{
+	TableBatch *b = t->batch;
+
+	/* asked first: of so many rows the rest will be its work, and until then it can start */
+	if (!encoder_available(batch->pipeline))
+		return;
+	/* rows that soon change again had better stay at hand; and to take values over, files are ended */
+	if (b->fleeting || b->ncarries > 0)
+		return;
+	batch->current = t;
+	write_round(batch, t, true);
+	batch->current = NULL;
 }

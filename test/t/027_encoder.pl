@@ -75,6 +75,19 @@ backlog(inserts('acc', 30_000), "UPDATE acc SET words = 'new ' || id WHERE id % 
 work_off();
 TarnTest::all_same($node, 'inserts, updates and deletes');
 
+# Updates go over a piece at a time too: one file, whose rows die while it grows.  Hot rows are kept as long as memory allows.
+my $written = sql("SELECT files_written FROM tarn.tables WHERE \"table\" = 'acc'");
+backlog("UPDATE acc SET words = 'newer ' || id || repeat('y', 50)", 'UPDATE acc SET small = small + 1 WHERE id % 4 = 0',
+	'DELETE FROM acc WHERE id % 13 = 0', inserts('acc', 5000));
+work_off();
+is(sql("SELECT files_written - $written FROM tarn.tables WHERE \"table\" = 'acc'"), '2', 'a data file and a delete file');
+TarnTest::all_same($node, 'updates, a piece at a time');
+backlog('DO $$ BEGIN FOR i IN 1 .. 400 LOOP UPDATE acc SET small = i WHERE id BETWEEN 1 AND 200; COMMIT; END LOOP; END $$',
+	"UPDATE acc SET words = 'newest ' || id WHERE id % 2 = 0");
+work_off();
+TarnTest::all_same($node, 'rows that change again and again, then many');
+TarnTest::engines($node, ['public.acc']);
+
 # An open file is void, a finished one too
 backlog(inserts('fresh', 30_000), 'TRUNCATE fresh', inserts('fresh', 30_000), inserts('fresh', 30_000), 'UPDATE fresh SET small = -1 WHERE small = 0');
 work_off();

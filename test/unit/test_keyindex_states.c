@@ -2,7 +2,8 @@
  *
  * test_keyindex_states.c
  *	  The key index in the large: merges of many slices, duplicates by the
- *	  hundred thousand, journals that are rewritten, tokens, wrong use.
+ *	  hundred thousand, files that grow while rows of them die, journals that
+ *	  are rewritten, tokens, wrong use.
  *
  *-------------------------------------------------------------------------
  */
@@ -177,6 +178,108 @@ test_many_segments(void)
 	keyindex_close(index);
 }
 
+/* Row `row` of the file that grows dies when it has its part number `row` % 37. */
+static const uint32 growth_parts[] = {100, 1000, 77, 64, 5000};
+
+static bool
+dies(uint32 row)
+{
+	uint32		end = 0;
+
+	for (int part = 0; part < lengthof(growth_parts); part++)
+	{
+		end += growth_parts[part];
+		if (row < end && row % 37 == part)
+			return true;
+	}
+	return false;
+}
+
+/* Adds a file part by part, and after each kills rows of all that are there; returns how many died elsewhere. */
+static uint32
+grow(KeyIndex *index, uint32 *nrows)
+{
+	uint32		file = 0;
+	uint32		wrong = 0;
+
+	*nrows = 0;
+	for (int part = 0; part < lengthof(growth_parts); part++)
+	{
+		uint32		n = growth_parts[part];
+		KeyHash    *keys = palloc_array(KeyHash, n);
+
+		for (uint32 i = 0; i < n; i++)
+			keys[i] = key_of(*nrows + i);
+		if (part == 0)
+			file = keyindex_add_file(index, "grows", n);
+		else
+			keyindex_grow_file(index, file, n);
+		keyindex_add(index, file, *nrows, keys, n);
+		pfree(keys);
+		*nrows += n;
+		for (uint32 row = part; row < *nrows; row += 37)
+		{
+			KeyHash		key = key_of(row);
+			KeyPosition position;
+
+			keyindex_delete(index, &key, 1, &position);
+			wrong += position.file != file || position.row != row;
+		}
+	}
+	return wrong;
+}
+
+static void
+check_killed(const char *path, const uint64 *positions, uint64 n, void *arg)
+{
+	uint32	   *wrong = arg;
+
+	*wrong += strcmp(path, "grows") != 0;
+	for (uint64 i = 0; i < n; i++)
+		*wrong += !dies((uint32) positions[i]);
+}
+
+/* A file that is being written gets more rows and loses some, in turn. */
+static void
+test_growth(void)
+{
+	KeyIndex   *index = keyindex_create(dir, false);
+	KeyIndexStats stats;
+	uint32		nrows;
+	uint32		dead = 0;
+	uint32		wrong = 0;
+
+	add_rows(index, "before", 1000000, 1, 100);
+	settle(index, "before");
+	throws(ERRCODE_INTERNAL_ERROR, keyindex_grow_file(index, 0, 1), "cannot grow", "a file of the lake stays as it is");
+	is_int(grow(index, &nrows), 0, "rows are found in a file that grows");
+	keyindex_rollback(index);
+	keyindex_stats(index, &stats);
+	is_int(stats.live_rows, 100, "a rollback forgets it");
+
+	is_int(grow(index, &nrows), 0, "and once more");
+	for (uint32 row = 0; row < nrows; row++)
+		dead += dies(row);
+	is_int(keyindex_killed(index, check_killed, &wrong), dead, "as many rows were killed");
+	is_int(wrong, 0, "those and no others");
+	keyindex_stats(index, &stats);
+	is_int(stats.live_rows, 100 + nrows - dead, "the others live");
+	settle(index, "grown");
+	keyindex_close(index);
+
+	index = keyindex_open(dir, "grown", false);
+	for (uint32 row = 0; row < nrows; row++)
+	{
+		KeyHash		key = key_of(row);
+		KeyPosition position;
+
+		keyindex_delete(index, &key, 1, &position);
+		wrong += dies(row) ? position.file != KEY_NOT_FOUND : position.row != row;
+	}
+	is_int(wrong, 0, "the state on disk has the same");
+	keyindex_close(index);
+}
+
 static int
 journals(void)
 {
@@ -300,6 +403,7 @@ main(void)
 	test_slices();
 	test_duplicates();
 	test_many_segments();
+	test_growth();
 	test_journal();
 	test_tokens();
 	command = psprintf("rm -rf %s", dir);
