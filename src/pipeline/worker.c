@@ -49,6 +49,9 @@
 /* Nothing but WAL is looked at for so long when nothing happens. */
 #define IDLE_MS 1000
 
+/* Requests are answered, and progress is shown, this often while there is much to decode. */
+#define ROUND_MS 1000
+
 /* An idle slot is moved on this often. */
 #define CONFIRM_IDLE_MS 10000
 #define ADVANCE_BYTES (1024 * 1024)
@@ -225,13 +228,13 @@ publish_progress(XLogRecPtr position, bool confirm)
 static bool
 stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz due = *batch_since ?
-		TimestampTzPlusMilliseconds(*batch_since, pipeline->flush_interval_ms) :
-		TimestampTzPlusMilliseconds(now, Min(pipeline->flush_interval_ms, 1000));
+	TimestampTz begin = GetCurrentTimestamp();
+	TimestampTz due = TimestampTzPlusMilliseconds(*batch_since ? *batch_since : begin, pipeline->flush_interval_ms);
+	TimestampTz end = TimestampTzPlusMilliseconds(begin, ROUND_MS);
 	XLogRecPtr	position;
 	uint64		wanted = pg_atomic_read_u64(&state->flush_wanted);
-	bool		more = stream_read(due, &batch->options_set, &position);
+	bool		more = stream_read(Min(due, end), &batch->options_set, &position);
+	TimestampTz now;
 	bool		asked;
 
 	if (batch->options_set)
@@ -246,7 +249,7 @@ stream_round(TimestampTz *batch_since, TimestampTz *last_confirm)
 	state->oldest_buffered = batch->first_commit_time;
 	asked = wanted > pg_atomic_read_u64(&state->flushed) && position >= wanted;
 	if (batch->changed && *batch_since == 0)
-		*batch_since = now;
+		*batch_since = begin;
 	if ((batch->changed && (asked || now >= due)) || any_due(position))
 	{
 		flush_to(position);
