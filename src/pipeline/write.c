@@ -352,7 +352,7 @@ write_round(Batch *batch, PipelineTable *t, bool more)
 	if (nrows == 0 && !changes)
 		return;
 	old = begin_round();
-	/* they may be taken from files that are being written */
+	/* values may be taken over from files that are being written */
 	if (b->ncarries > 0)
 		batch_settle(batch->pipeline, b);
 	table_index(batch->pipeline, t, changes, &unfilled);

@@ -79,7 +79,12 @@ TarnTest::all_same($node, 'inserts, updates and deletes');
 my $written = sql("SELECT files_written FROM tarn.tables WHERE \"table\" = 'acc'");
 backlog("UPDATE acc SET words = 'newer ' || id || repeat('y', 50)", 'UPDATE acc SET small = small + 1 WHERE id % 4 = 0',
 	'DELETE FROM acc WHERE id % 13 = 0', inserts('acc', 5000));
+# and one flush, the interval of which is longer than the seconds it takes here
+sql("ALTER SYSTEM SET tarn.failpoints = 'encoder-rows=hang(2)'");
+sql('SELECT pg_reload_conf()');
 work_off();
+sql('ALTER SYSTEM RESET tarn.failpoints');
+sql('SELECT pg_reload_conf()');
 is(sql("SELECT files_written - $written FROM tarn.tables WHERE \"table\" = 'acc'"), '2', 'a data file and a delete file');
 TarnTest::all_same($node, 'updates, a piece at a time');
 backlog('DO $$ BEGIN FOR i IN 1 .. 400 LOOP UPDATE acc SET small = i WHERE id BETWEEN 1 AND 200; COMMIT; END LOOP; END $$',
